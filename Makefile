@@ -1,0 +1,109 @@
+# Stowage: every command a person or a pipeline needs. `make help` lists them.
+SHELL       := /bin/bash -euo pipefail -c
+.SHELLFLAGS :=
+.DEFAULT_GOAL := help
+
+STAGE ?= dev
+TOOLS := $(CURDIR)/.tools
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.9.0
+
+# What the assembly is made from: a change to any of these synthesizes anew.
+SOURCES := $(shell find functions shared infra scripts/build -name '*.go' -not -name '*_test.go' 2>/dev/null) cdk.json go.mod go.sum
+
+export GOFLAGS += -buildvcs=false
+# The CDK library warns at length about Node versions that it runs on well.
+export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+
+## help: list the commands
+.PHONY: help
+help:
+	@echo 'Stowage: serverless storage for Go teams on AWS.'
+	@echo
+	@sed -n 's/^## \([a-z-]*\): \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@echo
+	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RESET=1 (dev: start from scratch), FILES="a.pdf b.png" (demo).'
+
+## setup: install what the other commands need (they call it themselves)
+.PHONY: setup
+setup: node_modules/.package-lock.json
+	@./scripts/setup
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@echo 'setup: installing the CDK CLI and the local engines from npm'
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+## build: compile every function for Lambda (arm64) into dist/
+.PHONY: build
+build: setup
+	@go run ./scripts/build
+
+## synth: write the CloudFormation templates to cdk.out
+.PHONY: synth
+synth: cdk.out/manifest.json
+
+cdk.out/manifest.json: $(SOURCES) | setup
+	@echo 'synth: building the functions and synthesizing (stage $(STAGE)); the first build of the CDK library takes about two minutes'
+	@node_modules/.bin/cdk synth --quiet --context stage=$(STAGE) --output cdk.out
+	@touch $@
+
+## dev: run the whole stack on this machine from the synthesized template
+.PHONY: dev
+dev: setup synth
+	@go build -o .tools/stowage-local ./scripts/local
+	@RESET=$(RESET) exec .tools/stowage-local
+
+## demo: start the stack, send real files through every route, print the journey
+.PHONY: demo
+demo: setup synth
+	@go build -o .tools/stowage-local ./scripts/local
+	@go run ./scripts/demo -local .tools/stowage-local $(foreach f,$(FILES),-file '$(f)')
+
+## test: unit, property, engine-backed, end-to-end and infra tests
+.PHONY: test
+test: setup synth
+	@./scripts/test
+
+## verify: second opinions: cfn-lint, an independent emulator's deploy, API fuzzing
+.PHONY: verify
+verify: setup synth
+	@./scripts/verify/run
+
+## bench: side-by-side benchmarks, as ratios
+.PHONY: bench
+bench: setup
+	@./scripts/bench/run
+
+## lint: golangci-lint (with the import directions) and govulncheck
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
+	@$< run ./...
+	@./scripts/vulncheck $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
+
+$(TOOLS)/golangci-lint-%:
+	@echo 'lint: building golangci-lint $* (once)'
+	@GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$*
+	@mv $(TOOLS)/golangci-lint $@
+
+$(TOOLS)/govulncheck-%:
+	@echo 'lint: building govulncheck $* (once)'
+	@GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$*
+	@mv $(TOOLS)/govulncheck $@
+
+## deploy: deploy to the AWS account of your credentials
+.PHONY: deploy
+deploy: setup
+	@node_modules/.bin/cdk deploy --all --context stage=$(STAGE) --outputs-file .stowage/outputs-$(STAGE).json
+
+## smoke: the demo's journey against a deployed stage
+.PHONY: smoke
+smoke: setup
+	@go run ./scripts/demo -outputs .stowage/outputs-$(STAGE).json $(foreach f,$(FILES),-file '$(f)')
+
+## clean: remove what was built and the local state
+.PHONY: clean
+clean:
+	@rm -rf dist cdk.out .stowage .tools

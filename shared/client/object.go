@@ -1,0 +1,167 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Object is an object of the catalog.
+type Object struct {
+	ID           string            `json:"id"`
+	Path         string            `json:"path"`
+	Name         string            `json:"name"`
+	Parent       string            `json:"parent"`
+	State        string            `json:"state"`
+	Rev          int64             `json:"rev"`
+	Version      string            `json:"version"`
+	Size         int64             `json:"size"`
+	ContentType  string            `json:"contentType"`
+	DetectedType string            `json:"detectedType"`
+	SHA256       string            `json:"sha256"`
+	CRC64NVME    string            `json:"crc64nvme"`
+	Integrity    string            `json:"integrity"`
+	Tags         map[string]string `json:"tags"`
+	Metadata     map[string]string `json:"metadata"`
+	CreatedAt    time.Time         `json:"createdAt"`
+	UpdatedAt    time.Time         `json:"updatedAt"`
+}
+
+// Object returns one object.
+func (c *Client) Object(ctx context.Context, id string) (Object, error) {
+	var object Object
+	err := c.call(ctx, http.MethodGet, "/v1/objects/"+url.PathEscape(id), nil, nil, &object)
+	return object, err
+}
+
+// Objects yields the objects of one folder ("" is the root), page by page, in name order.
+func (c *Client) Objects(ctx context.Context, parent string) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		query := url.Values{"parent": {parent}}
+		for {
+			var page struct {
+				Items      []Object `json:"items"`
+				NextCursor *string  `json:"nextCursor"`
+			}
+			if err := c.call(ctx, http.MethodGet, "/v1/objects", query, nil, &page); err != nil {
+				yield(Object{}, err)
+				return
+			}
+			for _, object := range page.Items {
+				if !yield(object, nil) {
+					return
+				}
+			}
+			if page.NextCursor == nil || *page.NextCursor == "" {
+				return
+			}
+			query.Set("cursor", *page.NextCursor)
+		}
+	}
+}
+
+// ContentOptions chooses what Content signs. The zero value is the current version.
+type ContentOptions struct {
+	Version     string
+	Disposition string        // "attachment" (default) or "inline"
+	ExpiresIn   time.Duration // whole seconds; zero: the API's default
+}
+
+// Content is a URL that reads an object's bytes, until ExpiresAt. It supports Range.
+type Content struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// Content returns a URL of an object's bytes. The URL is a credential: do not log it.
+func (c *Client) Content(ctx context.Context, id string, opts *ContentOptions) (Content, error) {
+	query := url.Values{}
+	if opts != nil {
+		if opts.Version != "" {
+			query.Set("version", opts.Version)
+		}
+		if opts.Disposition != "" {
+			query.Set("disposition", opts.Disposition)
+		}
+		if opts.ExpiresIn > 0 {
+			query.Set("expiresIn", strconv.Itoa(int(opts.ExpiresIn/time.Second)))
+		}
+	}
+	var content Content
+	err := c.call(ctx, http.MethodGet, "/v1/objects/"+url.PathEscape(id)+"/content", query, nil, &content)
+	return content, err
+}
+
+// Download writes an object's bytes to w and returns how many there were.
+func (c *Client) Download(ctx context.Context, id string, w io.Writer) (int64, error) {
+	content, err := c.Content(ctx, id, nil)
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.Fetch(ctx, content, w)
+	if err != nil {
+		return n, fmt.Errorf("download %s: %w", id, err)
+	}
+	return n, nil
+}
+
+// Fetch writes what a content URL reads to w. A refusal by S3 is a *StorageError.
+func (c *Client) Fetch(ctx context.Context, content Content, w io.Writer) (int64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, content.URL, nil)
+	if err != nil {
+		return 0, fmt.Errorf("build the request: %w", scrub(err))
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return 0, scrub(err)
+	}
+	defer drain(res.Body)
+	if res.StatusCode >= 300 {
+		body, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+		if err != nil {
+			return 0, fmt.Errorf("read the answer of storage (%d): %w", res.StatusCode, err)
+		}
+		return 0, storageErrorOf(res, body)
+	}
+	n, err := io.Copy(w, res.Body)
+	if err == nil && res.ContentLength >= 0 && n != res.ContentLength {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return n, fmt.Errorf("read the bytes: %w", err)
+	}
+	return n, nil
+}
+
+// Delete deletes an object softly: it can be brought back, and holds its quota, until
+// it is purged.
+func (c *Client) Delete(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/objects/"+url.PathEscape(id), nil, nil, nil)
+}
+
+// Amount is one line of a workspace's quota.
+type Amount struct {
+	Limit     int64 `json:"limit"`
+	Reserved  int64 `json:"reserved"`
+	Stored    int64 `json:"stored"`
+	Available int64 `json:"available"`
+}
+
+// Usage is what a workspace may use and uses.
+type Usage struct {
+	Bytes       Amount `json:"bytes"`
+	Objects     Amount `json:"objects"`
+	OpenUploads Amount `json:"openUploads"`
+}
+
+// Usage returns the workspace's quota, what is reserved and what is stored.
+func (c *Client) Usage(ctx context.Context) (Usage, error) {
+	var usage Usage
+	err := c.call(ctx, http.MethodGet, "/v1/usage", nil, nil, &usage)
+	return usage, err
+}
