@@ -1,0 +1,110 @@
+// Command demo walks the journey of scripts/demo/journey and prints it as a table.
+//
+// With -local it starts that local runtime with a state of its own and stops it at
+// the end; with -dev it uses a runtime that `make dev` already started; with
+// -outputs it goes to a deployed stage. It exits 0 only if every step held.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/stowage-dev/stowage/scripts/demo/journey"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// names collects a flag that may be given several times.
+type names []string
+
+func (n *names) String() string     { return strings.Join(*n, ", ") }
+func (n *names) Set(v string) error { *n = append(*n, v); return nil }
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	local := flags.String("local", "", "local runtime `binary` to start")
+	dev := flags.String("dev", "", "dev.json `file` of a local runtime that is running")
+	outputs := flags.String("outputs", "", "outputs `file` of a deployed stage (cdk deploy --outputs-file)")
+	var files names
+	flags.Var(&files, "file", "`file` to send; may be repeated; none: images and documents of the Go distribution")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	target, stopTarget, err := open(ctx, *local, *dev, *outputs, out)
+	if err != nil {
+		return err
+	}
+	failed, err := walk(ctx, target, files, out)
+	if stopErr := stopTarget(); err == nil && stopErr != nil {
+		err = stopErr
+	}
+	if err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d steps failed", failed)
+	}
+	return nil
+}
+
+func open(ctx context.Context, local, dev, outputs string, out io.Writer) (journey.Target, func() error, error) {
+	nothing := func() error { return nil }
+	switch {
+	case local != "":
+		return startLocal(ctx, local, out)
+	case dev != "":
+		target, err := readDev(dev)
+		return target, nothing, err
+	case outputs != "":
+		target, err := readOutputs(outputs)
+		return target, nothing, err
+	default:
+		return journey.Target{}, nil, errors.New("say where to: -local BINARY, -dev FILE or -outputs FILE (`make demo` and `make smoke` do)")
+	}
+}
+
+func walk(ctx context.Context, target journey.Target, names []string, out io.Writer) (failed int, err error) {
+	if len(names) == 0 {
+		if names, err = journey.GoFiles(); err != nil {
+			return 0, err
+		}
+	}
+	files, closers, err := journey.OpenFiles(names)
+	defer func() {
+		for _, c := range closers {
+			_ = c.Close() // opened for reading
+		}
+	}()
+	if err != nil {
+		return 0, err
+	}
+	fmt.Fprintf(out, "\n  %-52s %9s   %s\n", "step", "time", "what was seen")
+	steps, failed, err := journey.Run(ctx, target, files, func(r journey.Result) {
+		mark, detail := "✓", r.Detail
+		if r.Err != nil {
+			mark, detail = "✗", r.Err.Error()
+		}
+		fmt.Fprintf(out, "%s %-52s %9s   %s\n", mark, r.Step, r.Took.Round(time.Millisecond/10), detail)
+	})
+	if err != nil {
+		return failed, err
+	}
+	fmt.Fprintf(out, "\ndemo: %d steps, %d failed\n", steps, failed)
+	return failed, nil
+}

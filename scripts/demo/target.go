@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/stowage-dev/stowage/scripts/demo/journey"
+	"github.com/stowage-dev/stowage/shared/client"
+)
+
+const (
+	startTimeout = 3 * time.Minute // a cold start builds every function for this machine
+	stopTimeout  = 15 * time.Second
+)
+
+// startLocal starts the local runtime with a state directory and ports of its own, so
+// that it can run beside `make dev`, and returns when it is ready.
+func startLocal(ctx context.Context, binary string, out io.Writer) (journey.Target, func() error, error) {
+	state, err := filepath.Abs(filepath.Join(".stowage", "demo"))
+	if err != nil {
+		return journey.Target{}, nil, fmt.Errorf("locate the demo's state: %w", err)
+	}
+	if err := os.RemoveAll(state); err != nil {
+		return journey.Target{}, nil, fmt.Errorf("remove the last demo's state: %w", err)
+	}
+	cmd := exec.Command(binary, "--state", state, "--api-port", "0", "--gateway-port", "0")
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through stop, once
+	if err := cmd.Start(); err != nil {
+		return journey.Target{}, nil, fmt.Errorf("start the local runtime: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	stop := func() error { return stopLocal(cmd, ended) }
+
+	target, err := awaitReady(ctx, filepath.Join(state, "dev.json"), ended)
+	if err != nil {
+		return journey.Target{}, nil, errors.Join(err, stop())
+	}
+	return target, stop, nil
+}
+
+func awaitReady(ctx context.Context, dev string, ended chan error) (journey.Target, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		if target, err := readDev(dev); err == nil {
+			return target, nil
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			return journey.Target{}, errors.New("the local runtime ended before it was ready; its last lines above say why")
+		case <-ctx.Done():
+			return journey.Target{}, fmt.Errorf("the local runtime was not ready: %w", context.Cause(ctx))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func stopLocal(cmd *exec.Cmd, ended chan error) error {
+	_ = cmd.Process.Signal(syscall.SIGINT) // it may have ended already
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("the local runtime ended with: %w", err)
+		}
+		return nil
+	case <-time.After(stopTimeout):
+		_ = cmd.Process.Kill()
+		return fmt.Errorf("the local runtime did not stop within %s and was killed", stopTimeout)
+	}
+}
+
+// readDev reads the file that a local runtime writes when it is ready.
+func readDev(file string) (journey.Target, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return journey.Target{}, fmt.Errorf("read %s (is `make dev` running?): %w", file, err)
+	}
+	var dev struct {
+		APIURL string            `json:"apiUrl"`
+		Tokens map[string]string `json:"tokens"`
+		Events string            `json:"events"`
+	}
+	if err := json.Unmarshal(data, &dev); err != nil {
+		return journey.Target{}, fmt.Errorf("decode %s: %w", file, err)
+	}
+	if dev.APIURL == "" || dev.Tokens["alpha"] == "" || dev.Tokens["beta"] == "" {
+		return journey.Target{}, fmt.Errorf("%s lacks apiUrl or the tokens alpha and beta", file)
+	}
+	return journey.Target{
+		API: dev.APIURL, Alpha: client.StaticToken(dev.Tokens["alpha"]), Beta: client.StaticToken(dev.Tokens["beta"]), Events: dev.Events,
+	}, nil
+}
+
+// readOutputs takes the API of a deployed stage from the outputs of `cdk deploy`, and
+// the tokens of two members from the environment, since only its users can get those.
+func readOutputs(file string) (journey.Target, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return journey.Target{}, fmt.Errorf("read the stage's outputs (run `make deploy` first): %w", err)
+	}
+	var stacks map[string]map[string]string
+	if err := json.Unmarshal(data, &stacks); err != nil {
+		return journey.Target{}, fmt.Errorf("decode %s: %w", file, err)
+	}
+	target := journey.Target{
+		Alpha: client.StaticToken(os.Getenv("STOWAGE_TOKEN_ALPHA")),
+		Beta:  client.StaticToken(os.Getenv("STOWAGE_TOKEN_BETA")),
+	}
+	for _, outputs := range stacks {
+		if url := outputs["ApiUrl"]; url != "" {
+			target.API = url
+		}
+	}
+	if target.API == "" {
+		return journey.Target{}, fmt.Errorf("%s holds no output ApiUrl; was the Service stack deployed?", file)
+	}
+	if os.Getenv("STOWAGE_TOKEN_ALPHA") == "" || os.Getenv("STOWAGE_TOKEN_BETA") == "" {
+		return journey.Target{}, errors.New("set STOWAGE_TOKEN_ALPHA and STOWAGE_TOKEN_BETA to access tokens of a writer of the workspaces alpha and beta of that stage (docs/deploy.md shows how to get them)")
+	}
+	return target, nil
+}
