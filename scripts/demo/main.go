@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	var files names
 	flags.Var(&files, "file", "`file` to send; may be repeated; none: images and documents of the Go distribution")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return fmt.Errorf("read the flags: %w", err)
 	}
 	target, stopTarget, err := open(ctx, *local, *dev, *outputs, out)
 	if err != nil {

@@ -26,7 +26,7 @@ func (w *walk) downloadRange(ctx context.Context) (string, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, content.URL, nil)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("build the request: %w", err)
 	}
 	req.Header.Set("Range", fmt.Sprintf("bytes=0-%d", last))
 	res, err := http.DefaultClient.Do(req)
@@ -36,11 +36,11 @@ func (w *walk) downloadRange(ctx context.Context) (string, error) {
 	defer func() { _ = res.Body.Close() }()
 	var got bytes.Buffer
 	if _, err := got.ReadFrom(res.Body); err != nil {
-		return "", err
+		return "", fmt.Errorf("read the range: %w", err)
 	}
 	want := make([]byte, last+1)
 	if _, err := sent.file.Content.ReadAt(want, 0); err != nil {
-		return "", err
+		return "", fmt.Errorf("read %s: %w", sent.file.Name, err)
 	}
 	if res.StatusCode != http.StatusPartialContent || !bytes.Equal(got.Bytes(), want) {
 		return "", fmt.Errorf("status %d with %d bytes, want 206 with the first %d", res.StatusCode, got.Len(), len(want))

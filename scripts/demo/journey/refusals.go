@@ -156,7 +156,7 @@ func (w *walk) expiredURL(ctx context.Context) (string, error) {
 	}
 	select {
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		return "", fmt.Errorf("wait for the URL to expire: %w", context.Cause(ctx))
 	case <-time.After(2100 * time.Millisecond):
 	}
 	return refusedByStorage(onlyError(w.alpha.Fetch(ctx, content, io.Discard)), "an expired URL")
