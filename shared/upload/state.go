@@ -1,0 +1,122 @@
+package upload
+
+import (
+	"slices"
+
+	"github.com/stowage-dev/stowage/shared/fault"
+)
+
+// State is where an upload stands.
+type State string
+
+const (
+	// Open: a client may send bytes.
+	Open State = "open"
+	// Uploading: parts of a multipart upload have been signed.
+	Uploading State = "uploading"
+	// Completing: S3 was asked to assemble the parts.
+	Completing State = "completing"
+	// Uploaded: all bytes are in S3 and wait for their verification.
+	Uploaded State = "uploaded"
+	// Available: published. An end.
+	Available State = "available"
+	// Rejected: the bytes were refused. An end.
+	Rejected State = "rejected"
+	// Expired: nothing came in time. An end.
+	Expired State = "expired"
+	// Aborted: the client gave up. An end.
+	Aborted State = "aborted"
+)
+
+// Ended reports whether nothing can happen to an upload in state s any more.
+func (s State) Ended() bool {
+	switch s {
+	case Available, Rejected, Expired, Aborted:
+		return true
+	default:
+		return false
+	}
+}
+
+// Actor is who makes a transition.
+type Actor string
+
+const (
+	// Client is whoever calls the API.
+	Client Actor = "client"
+	// Ingest verifies bytes that S3 says have arrived.
+	Ingest Actor = "ingest"
+	// Completer finishes multipart uploads in the background.
+	Completer Actor = "completer"
+	// Sweeper ends what was left behind.
+	Sweeper Actor = "sweeper"
+)
+
+// Event is what happens to an upload.
+type Event string
+
+const (
+	// SignParts: parts were signed for the client.
+	SignParts Event = "sign_parts"
+	// Complete: the client says that all parts are there.
+	Complete Event = "complete"
+	// Assemble: S3 has made one object of the parts.
+	Assemble Event = "assemble"
+	// Publish: the bytes are what was declared.
+	Publish Event = "publish"
+	// Reject: they are not, or are not allowed.
+	Reject Event = "reject"
+	// Abort: the client gives up.
+	Abort Event = "abort"
+	// Expire: time is up.
+	Expire Event = "expire"
+)
+
+// transition is one row of the state machine.
+type transition struct {
+	event Event
+	by    []Actor
+	from  []State
+	to    State
+}
+
+// transitions is the whole state machine. S3's event can overtake the
+// completer, so Publish and Reject are allowed from every state in which bytes
+// may be in S3; and a client cannot abort what S3 may already have assembled.
+func transitions() []transition {
+	return []transition{
+		{SignParts, []Actor{Client}, []State{Open, Uploading}, Uploading},
+		{Complete, []Actor{Client, Completer}, []State{Open, Uploading, Completing}, Completing},
+		{Assemble, []Actor{Client, Completer}, []State{Completing, Uploaded}, Uploaded},
+		{Publish, []Actor{Ingest}, []State{Open, Uploading, Completing, Uploaded}, Available},
+		{Reject, []Actor{Ingest}, []State{Open, Uploading, Completing, Uploaded}, Rejected},
+		{Reject, []Actor{Completer}, []State{Completing}, Rejected},
+		{Abort, []Actor{Client}, []State{Open, Uploading}, Aborted},
+		{Expire, []Actor{Sweeper}, []State{Open, Uploading, Completing, Uploaded}, Expired},
+	}
+}
+
+// Transition returns the state that follows from when event happens by actor.
+// It returns an UploadEnded error when from is an end, a Forbidden error when
+// only other actors may do that, and a Conflict error when nobody may from
+// there. An end is never left: a repeated event on it is for the caller to
+// recognise.
+func Transition(from State, event Event, by Actor) (State, error) {
+	if from.Ended() {
+		return "", fault.New(fault.UploadEnded, "the upload is %s", from).With("state", string(from))
+	}
+	known := false
+	for _, t := range transitions() {
+		if t.event != event || !slices.Contains(t.from, from) {
+			continue
+		}
+		if slices.Contains(t.by, by) {
+			return t.to, nil
+		}
+		known = true
+	}
+	if known {
+		return "", fault.New(fault.Forbidden, "%s may not %s an upload that is %s", by, event, from)
+	}
+	return "", fault.New(fault.Conflict, "cannot %s an upload that is %s", event, from).With("state", string(from))
+}

@@ -1,0 +1,156 @@
+// Package workspace is the domain of tenancy: workspaces, their members and
+// roles, the media types they accept, and the quota ledger.
+//
+// It knows no AWS SDK and does no I/O.
+package workspace
+
+import (
+	"regexp"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/limits"
+	"github.com/stowage-dev/stowage/shared/object"
+)
+
+// DefaultShards is over how many items a workspace's quota is spread. One item
+// takes about 1,000 writes a second, and concurrent transactions on one item
+// cancel each other; eight let that many uploads open at the same moment.
+const DefaultShards = 8
+
+// MaxShards keeps every transaction that touches all shards of a quota well
+// within limits.TransactItems.
+const MaxShards = 64
+
+// Workspace is a tenant. Nothing in one is visible from another.
+type Workspace struct {
+	ID        string
+	Name      string
+	CreatedAt time.Time
+	CreatedBy string
+	UpdatedAt time.Time
+	Quota     Quota
+	Types     TypePolicy
+	// Shards is over how many items the quota is spread. It never changes
+	// after the workspace was created.
+	Shards int
+}
+
+// Quota bounds what a workspace may hold.
+type Quota struct {
+	Bytes       int64 // stored and reserved together
+	Objects     int64
+	OpenUploads int64
+	// MaxObjectBytes is the largest single object.
+	MaxObjectBytes int64
+}
+
+// DefaultQuota is what a workspace gets when nobody says otherwise.
+func DefaultQuota() Quota {
+	return Quota{
+		Bytes:          10 * limits.GiB,
+		Objects:        100_000,
+		OpenUploads:    1_000,
+		MaxObjectBytes: 5 * limits.TiB,
+	}
+}
+
+// Validate returns an InvalidArgument error that names every bad field.
+func (q Quota) Validate() error {
+	return fault.Join(
+		atLeast("bytes", q.Bytes, 0),
+		atLeast("objects", q.Objects, 0),
+		atLeast("openUploads", q.OpenUploads, 0),
+		atLeast("maxObjectBytes", q.MaxObjectBytes, 0),
+	)
+}
+
+func atLeast(field string, n, least int64) error {
+	if n < least {
+		return fault.Invalid(field, "is %d, the least is %d", n, least)
+	}
+	return nil
+}
+
+// Amount is the part of the quota that is counted: what uploads reserve and
+// objects hold.
+func (q Quota) Amount() Amount {
+	return Amount{Bytes: q.Bytes, Objects: q.Objects, Uploads: q.OpenUploads}
+}
+
+var idForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{1,38}[a-z0-9])$`)
+
+// ValidateID returns an InvalidArgument error that blames field unless id may
+// name a workspace: 3 to 40 of a-z, 0-9 and "-", no "-" at either end.
+func ValidateID(field, id string) error {
+	if !idForm.MatchString(id) {
+		return fault.Invalid(field, "must be 3 to 40 characters of a-z, 0-9 and -, with no - at either end")
+	}
+	return nil
+}
+
+// Validate returns an InvalidArgument error that names every bad field.
+func (w Workspace) Validate() error {
+	return fault.Join(
+		ValidateID("id", w.ID),
+		validateName(w.Name),
+		w.Quota.Validate(),
+		w.validateShards(),
+	)
+}
+
+func (w Workspace) validateShards() error {
+	if w.Shards < 1 || w.Shards > MaxShards {
+		return fault.Invalid("shards", "is %d, must be from 1 to %d", w.Shards, MaxShards)
+	}
+	return nil
+}
+
+func validateName(name string) error {
+	switch {
+	case name == "":
+		return fault.Invalid("name", "must not be empty")
+	case len(name) > limits.WorkspaceNameBytes:
+		return fault.Invalid("name", "has %d bytes, the most is %d", len(name), limits.WorkspaceNameBytes)
+	case !utf8.ValidString(name):
+		return fault.Invalid("name", "is not valid UTF-8")
+	}
+	return nil
+}
+
+// TypePolicy says which media types a workspace accepts. Patterns are media
+// types, or "image/*" for all of a family.
+type TypePolicy struct {
+	// Allowed, when not empty, lists all that is accepted.
+	Allowed []string
+	// Denied wins over Allowed.
+	Denied []string
+	// AllowMismatch accepts bytes that are not of the declared type.
+	AllowMismatch bool
+}
+
+// DefaultTypePolicy accepts everything but programs.
+func DefaultTypePolicy() TypePolicy {
+	return TypePolicy{Denied: []string{
+		"application/vnd.microsoft.portable-executable",
+		"application/x-dosexec",
+		"application/x-elf",
+		"application/x-executable",
+		"application/x-mach-binary",
+		"application/x-msdownload",
+		"application/x-object",
+		"application/x-coredump",
+		"application/x-sharedlib",
+	}}
+}
+
+// Permits returns an UnsupportedType error unless the policy accepts
+// contentType, whose parameters do not matter.
+func (p TypePolicy) Permits(contentType string) error {
+	mediaType := object.MediaType(contentType)
+	if matches(p.Denied, mediaType) || len(p.Allowed) > 0 && !matches(p.Allowed, mediaType) {
+		return fault.New(fault.UnsupportedType, "the workspace does not accept the media type %q", mediaType)
+	}
+	return nil
+}
