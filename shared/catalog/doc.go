@@ -2,7 +2,7 @@
 // indexes, the items that it holds, and the ways in which they are read.
 //
 // Everything that must agree comes from it: the infrastructure creates the
-// table from CatalogTable, the adapter builds keys and reads and writes items
+// table from MainTable, the adapter builds keys and reads and writes items
 // through the entities of Declare, the stream's reader decodes with the same
 // entities, and docs/access-patterns.md is generated from them.
 //

@@ -70,10 +70,10 @@ const (
 	ttl          = "ttl"
 )
 
-// CatalogTable declares the single table of workspaces, members, objects,
+// MainTable declares the single table of workspaces, members, objects,
 // versions, uploads and quotas. Its stream is the outbox from which events are
 // made.
-func CatalogTable() Table {
+func MainTable() Table {
 	return Table{
 		PartitionKey: Attribute{partitionKey, String},
 		SortKey:      &Attribute{sortKey, String},
