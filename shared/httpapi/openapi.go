@@ -1,0 +1,122 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/stowage-dev/stowage/shared/fault"
+)
+
+const jsonContentType = "application/json"
+
+// NewAPI returns a huma API on mux that reads JSON strictly, refuses unknown query
+// parameters and answers every failure with a Problem. It serves no documents of its own.
+func NewAPI(mux *http.ServeMux, info huma.Info) huma.API {
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: UnmarshalStrict}
+	return humago.New(mux, huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI:    "3.1.0",
+			Info:       &info,
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+		},
+		Formats:                      map[string]huma.Format{jsonContentType: format, "json": format},
+		DefaultFormat:                jsonContentType,
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{problemTransformer},
+	})
+}
+
+// Register adds an operation whose handler may return any error. The codes are those
+// with which it can fail, for the document; the ones that every operation shares are
+// added to them.
+func Register[I, O any](api huma.API, op huma.Operation, codes []fault.Code, handle func(context.Context, *I) (*O, error)) {
+	op.MaxBodyBytes = -1 // Wrap has read the body already, up to its limit
+	op.Responses = map[string]*huma.Response{}
+	common := []fault.Code{fault.InvalidArgument, fault.Unavailable, fault.Internal}
+	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	for _, code := range append(common, codes...) {
+		describe(op.Responses, code, schema)
+	}
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, ProblemOf(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+func describe(responses map[string]*huma.Response, code fault.Code, schema *huma.Schema) {
+	status, _ := kind(code)
+	key := strconv.Itoa(status)
+	if responses[key] == nil {
+		responses[key] = &huma.Response{
+			Content: map[string]*huma.MediaType{ProblemContentType: {Schema: schema}},
+		}
+	}
+	text := "`" + string(code) + "`"
+	if responses[key].Description != "" {
+		text = responses[key].Description + ", " + text
+	}
+	responses[key].Description = text
+}
+
+// Refuse answers a request from within a huma middleware.
+func Refuse(ctx huma.Context, err error) {
+	_, w := humago.Unwrap(ctx)
+	ProblemOf(ctx.Context(), err).Write(w)
+}
+
+// problemTransformer replaces huma's own errors, which come of reading and validating a
+// request. What the client sent is not sent back.
+func problemTransformer(ctx huma.Context, _ string, v any) (any, error) {
+	model, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := NewProblem(ctx.Context(), codeOfStatus(model.Status), model.Detail)
+	for _, e := range model.Errors {
+		p.Errors = append(p.Errors, ProblemError{Message: e.Message, Location: e.Location})
+	}
+	if len(p.Errors) > 0 {
+		p.Detail = strings.TrimPrefix(p.Errors[0].Location+": "+p.Errors[0].Message, ": ")
+	}
+	// huma writes the status it chose after this; the first one written holds (see statusWriter).
+	ctx.SetStatus(p.Status)
+	return p, nil
+}
+
+// codeOfStatus is the code of a failure that huma found before any handler ran.
+func codeOfStatus(status int) fault.Code {
+	switch status {
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return fault.InvalidArgument
+	case http.StatusUnsupportedMediaType:
+		return UnsupportedMediaType
+	default:
+		return fault.Internal
+	}
+}
+
+// Document returns the OpenAPI document of an API, indented. It is the same for the same
+// code, so that a kept copy can be compared with it.
+func Document(api huma.API) ([]byte, error) {
+	doc := api.OpenAPI()
+	// huma registers its own error type, which this API never answers with.
+	schemas := doc.Components.Schemas.Map()
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
+	out, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	return append(out, '\n'), nil
+}

@@ -1,0 +1,152 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"time"
+
+	"github.com/stowage-dev/stowage/shared/fault"
+)
+
+// MaxBodyBytes is the largest request body. Objects never pass through a request.
+const MaxBodyBytes = 1 << 20
+
+// requestIDHeader carries the request's id in every answer.
+const requestIDHeader = "X-Request-Id"
+
+// Options configures Wrap.
+type Options struct {
+	Log *slog.Logger
+	// NewID makes the id of a request that comes without one.
+	NewID func() string
+	Now   func() time.Time
+}
+
+// Wrap gives a mux what every request needs: an id, a bounded body, problems instead of
+// the mux's own plain-text answers, an answer when a handler panics, headers that keep
+// answers from being sniffed or cached, and one log line with the route, the status and
+// the time taken.
+func Wrap(mux *http.ServeMux, opts Options) http.Handler {
+	return &wrapped{mux: mux, opts: opts}
+}
+
+type wrapped struct {
+	mux  *http.ServeMux
+	opts Options
+}
+
+func (h *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := h.opts.Now()
+	id := RequestID(r.Context())
+	if id == "" {
+		id = h.opts.NewID()
+		r = r.WithContext(WithRequestID(r.Context(), id))
+	}
+	w.Header().Set(requestIDHeader, id)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store") // answers hold signed URLs and private names
+	watched := &statusWriter{ResponseWriter: w}
+	handler, route := h.route(r)
+	defer func() {
+		if cause := recover(); cause != nil {
+			h.recovered(watched, r, route, cause)
+		}
+		h.opts.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+			slog.String("httpRequestId", id),
+			slog.String("route", route),
+			slog.Int("status", watched.status),
+			slog.Duration("took", h.opts.Now().Sub(begun)))
+	}()
+	if err := bufferBody(r); err != nil {
+		ProblemOf(r.Context(), err).Write(watched)
+		return
+	}
+	handler.ServeHTTP(watched, r)
+}
+
+// route finds the handler, and its pattern for the log. A path that the mux would
+// redirect to its clean form is not one of this API's.
+func (h *wrapped) route(r *http.Request) (handler http.Handler, route string) {
+	if clean := path.Clean(r.URL.Path); clean != r.URL.Path {
+		return notFound(), "none"
+	}
+	if _, pattern := h.mux.Handler(r); pattern != "" {
+		return h.mux, pattern // the mux itself, because it sets the path's values
+	}
+	return http.HandlerFunc(h.unrouted), "none"
+}
+
+// unrouted answers 405 where another method has a route, else 404.
+func (h *wrapped) unrouted(w http.ResponseWriter, r *http.Request) {
+	plain := &answer{header: http.Header{}}
+	h.mux.ServeHTTP(plain, r)
+	allow := plain.header.Get("Allow")
+	if allow == "" {
+		notFound().ServeHTTP(w, r)
+		return
+	}
+	p := NewProblem(r.Context(), MethodNotAllowed, "this path allows "+allow)
+	p.Headers = http.Header{"Allow": {allow}}
+	p.Write(w)
+}
+
+func notFound() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		NewProblem(r.Context(), fault.NotFound, "no route has this path").Write(w)
+	})
+}
+
+func (h *wrapped) recovered(w *statusWriter, r *http.Request, route string, cause any) {
+	h.opts.Log.LogAttrs(r.Context(), slog.LevelError, "handler panicked",
+		slog.String("route", route),
+		slog.Any("cause", cause),
+		slog.String("stack", string(debug.Stack())))
+	if w.status == 0 {
+		NewProblem(r.Context(), fault.Internal, "").Write(w)
+	}
+}
+
+// bufferBody reads the whole body, which in Lambda is in memory already, so that a limit
+// is a limit whoever reads it.
+func bufferBody(r *http.Request) error {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBodyBytes+1))
+	if err := errors.Join(err, r.Body.Close()); err != nil {
+		return fault.Wrap(fault.InvalidArgument, err, "the body could not be read to its end")
+	}
+	if len(body) > MaxBodyBytes {
+		return fault.New(fault.TooLarge, "the request body is larger than %d bytes; objects are sent to storage, not here", MaxBodyBytes).
+			With("limit", MaxBodyBytes)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.ContentLength = int64(len(body))
+	return nil
+}
+
+// statusWriter remembers the status.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.ResponseWriter.Write(p) //nolint:wrapcheck // a writer passes its inner writer's error on
+}
+
+// Unwrap serves http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
