@@ -1,0 +1,150 @@
+// Package ingest verifies what clients have put into the content bucket and
+// publishes it.
+//
+// S3 says that an object was created; the message names one version of one key,
+// and the key names the upload. The version is inspected (size, checksum, the type
+// of its first bytes), never read whole. If it is what the upload declared and the
+// workspace allows, it is tagged as available, which opens the quarantine, and
+// published in one transaction; otherwise the upload is rejected, the version
+// deleted for good and its quota given back.
+//
+// Deliveries repeat and race: everything here may happen twice or stop between any
+// two steps. The upload's state, which only transactions change, says what is left
+// to do.
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/stowage-dev/stowage/shared/batch"
+	"github.com/stowage-dev/stowage/shared/boot"
+	"github.com/stowage-dev/stowage/shared/object"
+	"github.com/stowage-dev/stowage/shared/observe"
+	"github.com/stowage-dev/stowage/shared/upload"
+	"github.com/stowage-dev/stowage/shared/workspace"
+)
+
+// Config is what the function is told by its environment.
+type Config struct {
+	Table            string
+	Bucket           string
+	DeadLetterBucket string
+}
+
+// ParseConfig reads the configuration; the error names all that is missing.
+func ParseConfig(s *boot.Settings) (Config, error) {
+	cfg := Config{
+		Table:            s.Required("STOWAGE_TABLE"),
+		Bucket:           s.Required("STOWAGE_BUCKET"),
+		DeadLetterBucket: s.Required("STOWAGE_DEAD_LETTER_BUCKET"),
+	}
+	return cfg, s.Err()
+}
+
+// Inspector tells what is stored under a version.
+type Inspector interface {
+	// Inspect returns a fault.NotFound error for a version that is gone.
+	Inspect(ctx context.Context, at object.Location) (object.Facts, error)
+	// FirstBytes reads at most n bytes of a version that is not empty.
+	FirstBytes(ctx context.Context, at object.Location, n int) ([]byte, error)
+}
+
+// Quarantine lets versions out, or removes them.
+type Quarantine interface {
+	SetVerdict(ctx context.Context, at object.Location, verdict string) error
+	// Delete removes a version for good. It may be gone already.
+	Delete(ctx context.Context, at object.Location) error
+}
+
+// Catalog knows what was declared. Its reads are strongly consistent.
+type Catalog interface {
+	Upload(ctx context.Context, workspace, id string) (upload.Upload, error)
+	Workspace(ctx context.Context, id string) (workspace.Workspace, error)
+}
+
+// Settler ends uploads. Each method is one transaction, and repeating it has no
+// further effect.
+type Settler interface {
+	// Publish makes the version the object at the upload's path and settles the
+	// quota. It returns fault.PathTaken when another object has the path, and
+	// fault.UploadEnded when the upload has ended meanwhile.
+	Publish(ctx context.Context, u upload.Upload, f object.Facts) (object.Object, error)
+	// Reject ends the upload. Its quota stays reserved until Release.
+	Reject(ctx context.Context, u upload.Upload, f object.Facts, why object.Reason) (upload.Upload, error)
+	// Release gives back what an ended upload still holds of the quota.
+	Release(ctx context.Context, u upload.Upload) error
+}
+
+// Parts is what a Handler works with.
+type Parts struct {
+	Inspector   Inspector
+	Quarantine  Quarantine
+	Catalog     Catalog
+	Settler     Settler
+	DeadLetters batch.DeadLetters
+	Observer    batch.Observer
+	Metrics     *observe.Metrics
+	Log         *slog.Logger
+}
+
+// Handler ingests S3 notifications from a queue. It is safe for concurrent use.
+type Handler struct{ Parts }
+
+// New returns a handler.
+func New(p Parts) *Handler { return &Handler{p} }
+
+// concurrency is how many messages are ingested at a time. Each waits for AWS most
+// of its time.
+const concurrency = 10
+
+// Handle ingests a batch of messages. What fails transiently is handed back to the
+// queue; what can never succeed goes to the dead letters.
+func (h *Handler) Handle(ctx context.Context, ev events.SQSEvent) (events.SQSEventResponse, error) {
+	return batch.SQS(ctx, ev, h.message,
+		batch.Concurrency(concurrency),
+		batch.DeadLetter(h.DeadLetters),
+		batch.Observe(h.Observer))
+}
+
+// message ingests the records of one message. S3 puts one into each; should there
+// be more, a bad one holds up no other.
+func (h *Handler) message(ctx context.Context, m events.SQSMessage) error {
+	records, err := notifications(m.Body)
+	if err != nil {
+		return err
+	}
+	if len(records) == 0 {
+		h.Metrics.Add("IngestTestEvents", 1)
+		return nil
+	}
+	var errs []error
+	for _, raw := range records {
+		errs = append(errs, h.record(ctx, raw))
+	}
+	return errors.Join(errs...)
+}
+
+// record ingests one record. One that can never be ingested is written to the dead
+// letters here, under its own identity, and is no error.
+func (h *Handler) record(ctx context.Context, raw json.RawMessage) error {
+	r, err := decodeRecord(raw)
+	if err == nil {
+		ctx = observe.With(ctx, slog.String("key", r.at.Key), slog.String("version", r.at.VersionID))
+		err = h.ingest(ctx, r)
+	}
+	var p poison
+	if !errors.As(err, &p) {
+		return err
+	}
+	if err := h.DeadLetters.Put(ctx, r.letter(raw, err)); err != nil {
+		return errors.Join(p.error, err)
+	}
+	h.Metrics.Add("IngestDeadLetters", 1)
+	h.Log.LogAttrs(ctx, slog.LevelError, "S3 record dead-lettered", slog.Any("error", err))
+	return nil
+}

@@ -1,0 +1,121 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/object"
+	"github.com/stowage-dev/stowage/shared/observe"
+	"github.com/stowage-dev/stowage/shared/upload"
+)
+
+// ingest deals with one thing that happened to one version.
+func (h *Handler) ingest(ctx context.Context, r record) error {
+	key, err := object.ParseKey(r.at.Key)
+	if err != nil {
+		h.Metrics.Add("IngestForeignKeys", 1)
+		h.Log.LogAttrs(ctx, slog.LevelWarn, "S3 event for a key that is not content", slog.String("event", r.event))
+		return nil
+	}
+	if r.family() != created {
+		h.Metrics.Add("IngestIgnoredEvents", 1, observe.Dimension{Name: "event", Value: r.family()})
+		return nil
+	}
+	if r.at.VersionID == "" {
+		return poisonf("S3 record of %s names no version", r.at.Key)
+	}
+	ctx = observe.With(ctx, slog.String("workspace", key.Workspace), slog.String("upload", key.Version))
+	return h.settle(ctx, key, r.at)
+}
+
+// settle does what is left to do for a version, by the state of its upload.
+func (h *Handler) settle(ctx context.Context, key object.KeyParts, at object.Location) error {
+	u, err := h.Catalog.Upload(ctx, key.Workspace, key.Version)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		// The bytes stay in quarantine: who knows whose they are.
+		return poisonf("no upload is known for %s: %w", at, err)
+	case err != nil:
+		return err
+	case u.S3Key != at.Key:
+		return poisonf("upload %s writes to %s, not to %s", u.ID, u.S3Key, at)
+	case u.State.Ended():
+		return h.clear(ctx, u, at)
+	}
+	err = h.verifyAndPublish(ctx, u, at)
+	if fault.Is(err, fault.UploadEnded) {
+		return h.clearEnded(ctx, key, at)
+	}
+	return err
+}
+
+// verifyAndPublish decides on a version of an upload that was open when it was read.
+func (h *Handler) verifyAndPublish(ctx context.Context, u upload.Upload, at object.Location) error {
+	facts, err := h.verify(ctx, u, at)
+	if err != nil {
+		return h.rejectFor(ctx, u, at, facts, err)
+	}
+	if err := h.Quarantine.SetVerdict(ctx, at, object.VerdictAvailable); err != nil {
+		return err
+	}
+	o, err := h.Settler.Publish(ctx, u, facts)
+	if err != nil {
+		if fault.Is(err, fault.PathTaken) {
+			err = refusal{err}
+		}
+		return h.rejectFor(ctx, u, at, facts, err)
+	}
+	h.Metrics.Add("IngestPublished", 1)
+	h.Metrics.Observe("IngestPublishedBytes", observe.Bytes, float64(facts.Size))
+	h.Log.LogAttrs(ctx, slog.LevelInfo, "object published", slog.String("object", o.ID), slog.Int64("rev", o.Rev))
+	return nil
+}
+
+// rejectFor rejects the upload when err is a refusal, and passes on any other error.
+func (h *Handler) rejectFor(ctx context.Context, u upload.Upload, at object.Location, facts object.Facts, err error) error {
+	var no refusal
+	if !errors.As(err, &no) {
+		return err
+	}
+	why := object.Reason{Code: fault.CodeOf(no.error), Detail: no.Error()}
+	u, err = h.Settler.Reject(ctx, u, facts, why)
+	if err != nil {
+		return err
+	}
+	h.Metrics.Add("IngestRejected", 1, observe.Dimension{Name: "code", Value: string(why.Code)})
+	h.Log.LogAttrs(ctx, slog.LevelWarn, "upload rejected", slog.String("code", string(why.Code)), slog.String("detail", why.Detail))
+	return h.clear(ctx, u, at)
+}
+
+// clearEnded reads an upload again that has ended while its version was looked at.
+func (h *Handler) clearEnded(ctx context.Context, key object.KeyParts, at object.Location) error {
+	u, err := h.Catalog.Upload(ctx, key.Workspace, key.Version)
+	if err != nil {
+		return err
+	}
+	if !u.State.Ended() {
+		return fmt.Errorf("upload %s is %s, after it was said to have ended", u.ID, u.State)
+	}
+	return h.clear(ctx, u, at)
+}
+
+// clear deals with a version whose upload has ended: it stays only if it is the one
+// that was published. Quota is given back after the bytes are gone, never before.
+func (h *Handler) clear(ctx context.Context, u upload.Upload, at object.Location) error {
+	if u.State == upload.Available && u.S3VersionID == at.VersionID {
+		h.Metrics.Add("IngestRepeats", 1)
+		return nil
+	}
+	if err := h.Quarantine.Delete(ctx, at); err != nil {
+		return err
+	}
+	h.Metrics.Add("IngestDeletedVersions", 1)
+	h.Log.LogAttrs(ctx, slog.LevelInfo, "version deleted for good", slog.String("uploadState", string(u.State)))
+	if len(u.Reservation) == 0 {
+		return nil
+	}
+	return h.Settler.Release(ctx, u)
+}
