@@ -87,11 +87,11 @@ func loadDir(dir string) ([]*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	assets, err := readAssets(dir, m)
+	order, err := m.order()
 	if err != nil {
 		return nil, err
 	}
-	order, err := m.order()
+	assets, err := readAssets(dir, m)
 	if err != nil {
 		return nil, err
 	}

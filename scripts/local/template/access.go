@@ -1,0 +1,165 @@
+package template
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/assembly"
+)
+
+type roleProperties struct {
+	AssumeRolePolicyDocument document
+	Description              NoLocalEffect // for people
+	ManagedPolicyArns        []string
+	MaxSessionDuration       *integer
+	Path                     string
+	PermissionsBoundary      string
+	Policies                 []struct {
+		PolicyName     string
+		PolicyDocument document
+	}
+	RoleName string
+	Tags     tags
+}
+
+func decodeRole(d *decoder, r assembly.Resource) error {
+	p, err := properties[roleProperties](r)
+	if err != nil {
+		return err
+	}
+	role := &Role{
+		Origin: origin(r), Name: r.Ref, ARN: r.Attributes["Arn"], ID: r.Attributes["RoleId"], Trust: p.AssumeRolePolicyDocument.raw(),
+		ManagedPolicyARNs: p.ManagedPolicyArns, Tags: p.Tags.toMap(), PermissionsBoundary: p.PermissionsBoundary,
+		MaxSession: seconds(p.MaxSessionDuration, time.Hour),
+	}
+	for _, inline := range p.Policies {
+		role.Policies = append(role.Policies, Policy{inline.PolicyName, inline.PolicyDocument.raw()})
+	}
+	d.model.Roles = append(d.model.Roles, role)
+	return nil
+}
+
+type policyProperties struct {
+	Description       NoLocalEffect // for people
+	ManagedPolicyName string
+	Path              string
+	PolicyDocument    document
+	PolicyName        string
+	Roles             []string
+	Users, Groups     []string
+}
+
+func decodePolicy(d *decoder, r assembly.Resource) error {
+	p, err := properties[policyProperties](r)
+	if err != nil {
+		return err
+	}
+	return d.attach(r, p, Policy{r.Name, p.PolicyDocument.raw()})
+}
+
+// decodeManagedPolicy attaches a managed policy both to the roles that it names
+// and to those that name it.
+func decodeManagedPolicy(d *decoder, r assembly.Resource) error {
+	p, err := properties[policyProperties](r)
+	if err != nil {
+		return err
+	}
+	policy := Policy{r.Name, p.PolicyDocument.raw()}
+	d.later(r, func() error {
+		for _, role := range d.model.Roles {
+			if i := slices.Index(role.ManagedPolicyARNs, r.Ref); i >= 0 {
+				role.ManagedPolicyARNs = slices.Delete(role.ManagedPolicyARNs, i, i+1)
+				role.Policies = append(role.Policies, policy)
+			}
+		}
+		return nil
+	})
+	return d.attach(r, p, policy)
+}
+
+func (d *decoder) attach(r assembly.Resource, p policyProperties, policy Policy) error {
+	if len(p.Users) > 0 || len(p.Groups) > 0 {
+		return fmt.Errorf("properties Users and Groups: the local runtime has roles only")
+	}
+	d.later(r, func() error {
+		for _, name := range p.Roles {
+			i := slices.IndexFunc(d.model.Roles, func(role *Role) bool { return role.Name == name })
+			if i < 0 {
+				return fmt.Errorf("property Roles: no stack declares the role %s", name)
+			}
+			d.model.Roles[i].Policies = append(d.model.Roles[i].Policies, policy)
+		}
+		return nil
+	})
+	return nil
+}
+
+func decodeKey(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		Description                             NoLocalEffect // for people
+		EnableKeyRotation, RotationPeriodInDays NoLocalEffect // nothing is encrypted locally
+		Enabled                                 NoLocalEffect // nothing is encrypted locally
+		KeyPolicy                               document
+		KeySpec, KeyUsage, Origin, MultiRegion  NoLocalEffect // nothing is encrypted locally
+		BypassPolicyLockoutSafetyCheck          NoLocalEffect // the account cannot lock itself out
+		PendingWindowInDays                     NoLocalEffect // nothing deletes keys
+		Tags                                    NoLocalEffect // keys are not matched by tag
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.model.Keys = append(d.model.Keys, &Key{Origin: origin(r), ID: r.Ref, ARN: r.Attributes["Arn"], Policy: p.KeyPolicy.raw()})
+	return nil
+}
+
+func decodeAlias(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		AliasName   string
+		TargetKeyID string
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.later(r, func() error {
+		for _, k := range d.model.Keys {
+			if p.TargetKeyID == k.ARN || p.TargetKeyID == k.ID {
+				k.Aliases = append(k.Aliases, p.AliasName)
+				return nil
+			}
+		}
+		return fmt.Errorf("property TargetKeyId: no stack declares the key %s", p.TargetKeyID)
+	})
+	return nil
+}
+
+// function finds a function by name, ARN or partial ARN, as the properties that
+// name functions allow.
+func (m *Model) function(nameOrARN string) (*Function, error) {
+	name := nameOrARN[strings.LastIndex(nameOrARN, ":")+1:]
+	for _, f := range m.Functions {
+		if f.Name == name {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("property FunctionName: no stack declares the function %s", nameOrARN)
+}
+
+func (m *Model) bucket(name string) (*Bucket, error) {
+	for _, b := range m.Buckets {
+		if b.Name == name {
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("no stack declares the bucket %s", name)
+}
+
+// service is the service of an ARN.
+func service(arn string) string {
+	parts := strings.SplitN(arn, ":", 4)
+	if len(parts) < 4 {
+		return ""
+	}
+	return parts[2]
+}

@@ -1,0 +1,287 @@
+package template
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/assembly"
+)
+
+// SQS's defaults, from the reference of AWS::SQS::Queue.
+const (
+	defaultVisibility      = 30 * time.Second
+	defaultRetention       = 4 * day
+	defaultMaxMessageBytes = 1 << 20
+)
+
+type queueProperties struct {
+	ContentBasedDeduplication     boolean
+	DeduplicationScope            string
+	DelaySeconds                  *integer
+	FifoQueue                     boolean
+	FifoThroughputLimit           NoLocalEffect // throughput is not limited
+	KmsDataKeyReusePeriodSeconds  NoLocalEffect // nothing is encrypted locally
+	KmsMasterKeyID                string
+	MaximumMessageSize            *integer
+	MessageRetentionPeriod        *integer
+	QueueName                     string
+	ReceiveMessageWaitTimeSeconds *integer
+	RedriveAllowPolicy            NoLocalEffect // every queue is in one account
+	RedrivePolicy                 document
+	SqsManagedSseEnabled          NoLocalEffect // nothing is encrypted locally
+	Tags                          NoLocalEffect // queues are not matched by tag
+	VisibilityTimeout             *integer
+}
+
+func decodeQueue(d *decoder, r assembly.Resource) error {
+	p, err := properties[queueProperties](r)
+	if err != nil {
+		return err
+	}
+	if p.DeduplicationScope != "" {
+		if err := oneOf("DeduplicationScope", p.DeduplicationScope, "queue"); err != nil {
+			return err
+		}
+	}
+	q := &Queue{
+		Origin: origin(r), Name: r.Attributes["QueueName"], ARN: r.Attributes["Arn"], URL: r.Ref,
+		FIFO: bool(p.FifoQueue), ContentDedupe: bool(p.ContentBasedDeduplication),
+		VisibilityTimeout: seconds(p.VisibilityTimeout, defaultVisibility), Retention: seconds(p.MessageRetentionPeriod, defaultRetention),
+		Delay: seconds(p.DelaySeconds, 0), ReceiveWait: seconds(p.ReceiveMessageWaitTimeSeconds, 0),
+		MaxMessageBytes: number(p.MaximumMessageSize, defaultMaxMessageBytes), KeyARN: p.KmsMasterKeyID,
+	}
+	if p.RedrivePolicy != nil {
+		var redrive struct {
+			DeadLetterTargetArn string
+			MaxReceiveCount     integer
+		}
+		if err := strictJSON(p.RedrivePolicy.raw(), &redrive); err != nil {
+			return fmt.Errorf("property RedrivePolicy: %w", err)
+		}
+		q.RedriveTargetARN, q.MaxReceiveCount = redrive.DeadLetterTargetArn, int(redrive.MaxReceiveCount)
+	}
+	d.model.Queues = append(d.model.Queues, q)
+	return nil
+}
+
+func decodeQueuePolicy(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		PolicyDocument document
+		Queues         []string
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.later(r, func() error {
+		for _, url := range p.Queues {
+			found := false
+			for _, q := range d.model.Queues {
+				if q.URL == url {
+					q.Policies, found = append(q.Policies, p.PolicyDocument.raw()), true
+				}
+			}
+			if !found {
+				return fmt.Errorf("property Queues: no stack declares the queue %s", url)
+			}
+		}
+		return nil
+	})
+	return nil
+}
+
+func decodeTopic(d *decoder, r assembly.Resource) error {
+	_, err := properties[struct {
+		DisplayName, TopicName NoLocalEffect // the name is the resource's
+		KmsMasterKeyID         NoLocalEffect // nothing is encrypted locally
+		Tags, TracingConfig    NoLocalEffect // topics are not matched by tag, nor traced
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.model.Topics = append(d.model.Topics, &Topic{Origin: origin(r), Name: r.Attributes["TopicName"], ARN: r.Ref})
+	return nil
+}
+
+func (d *decoder) topic(arn string) (*Topic, error) {
+	for _, t := range d.model.Topics {
+		if t.ARN == arn {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("no stack declares the topic %s", arn)
+}
+
+func decodeTopicPolicy(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		PolicyDocument document
+		Topics         []string
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.later(r, func() error {
+		for _, arn := range p.Topics {
+			t, err := d.topic(arn)
+			if err != nil {
+				return err
+			}
+			t.Policies = append(t.Policies, p.PolicyDocument.raw())
+		}
+		return nil
+	})
+	return nil
+}
+
+func decodeSubscription(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		Endpoint, Protocol, TopicArn string
+		FilterPolicy                 document
+		RawMessageDelivery           boolean
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.later(r, func() error {
+		t, err := d.topic(p.TopicArn)
+		if err != nil {
+			return err
+		}
+		t.Subscriptions = append(t.Subscriptions, Subscription{ARN: r.Ref, Protocol: p.Protocol, Endpoint: p.Endpoint,
+			RawDelivery: bool(p.RawMessageDelivery), FilterPolicy: p.FilterPolicy.raw()})
+		return nil
+	})
+	return nil
+}
+
+func decodeBus(d *decoder, r assembly.Resource) error {
+	_, err := properties[struct {
+		Description, Tags NoLocalEffect // for people
+		KmsKeyIdentifier  NoLocalEffect // nothing is encrypted locally
+		LogConfig         NoLocalEffect // every event goes to the events file
+		Name              string
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.model.Buses = append(d.model.Buses, Bus{Origin: origin(r), Name: r.Ref, ARN: r.Attributes["Arn"]})
+	return nil
+}
+
+type deadLetterConfig struct{ Arn string }
+
+type retryPolicy struct {
+	MaximumEventAgeInSeconds *integer
+	MaximumRetryAttempts     *integer
+}
+
+type ruleTarget struct {
+	Arn, ID, Input, InputPath, RoleArn string
+	DeadLetterConfig                   deadLetterConfig
+	InputTransformer                   *struct {
+		InputPathsMap map[string]string
+		InputTemplate string
+	}
+	RetryPolicy   retryPolicy
+	SqsParameters struct{ MessageGroupID string }
+}
+
+func (t ruleTarget) model() Target {
+	out := Target{
+		ID: t.ID, ARN: t.Arn, RoleARN: t.RoleArn, Input: t.Input, InputPath: t.InputPath, DeadLetterARN: t.DeadLetterConfig.Arn,
+		MaxRetries: optional(t.RetryPolicy.MaximumRetryAttempts), MaxAge: seconds(t.RetryPolicy.MaximumEventAgeInSeconds, 0),
+		MessageGroupID: t.SqsParameters.MessageGroupID,
+	}
+	if it := t.InputTransformer; it != nil {
+		out.Transformer = &InputTransformer{Paths: it.InputPathsMap, Template: it.InputTemplate}
+	}
+	return out
+}
+
+func decodeRule(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		Description, Tags  NoLocalEffect // for people
+		EventBusName, Name string
+		EventPattern       document
+		RoleArn            string
+		ScheduleExpression string
+		State              string
+		Targets            []ruleTarget
+	}](r)
+	if err != nil {
+		return err
+	}
+	if p.State != "" {
+		if err := oneOf("State", p.State, "ENABLED", "DISABLED"); err != nil {
+			return err
+		}
+	}
+	name := r.Ref[strings.LastIndex(r.Ref, "|")+1:]
+	rule := Rule{Origin: origin(r), Name: name, ARN: r.Attributes["Arn"], Bus: p.EventBusName, Pattern: p.EventPattern.raw(),
+		Schedule: p.ScheduleExpression, Enabled: p.State != "DISABLED"}
+	for _, t := range p.Targets {
+		rule.Targets = append(rule.Targets, t.model())
+	}
+	d.model.Rules = append(d.model.Rules, rule)
+	return nil
+}
+
+func decodeArchive(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		ArchiveName      string
+		Description      NoLocalEffect // for people
+		EventPattern     document
+		KmsKeyIdentifier NoLocalEffect // nothing is encrypted locally
+		RetentionDays    *integer
+		SourceArn        string
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.model.Archives = append(d.model.Archives, Archive{Origin: origin(r), Name: r.Ref, ARN: r.Attributes["Arn"], BusARN: p.SourceArn,
+		Pattern: p.EventPattern.raw(), Retention: time.Duration(number(p.RetentionDays, 0)) * day})
+	return nil
+}
+
+func decodeScheduleGroup(_ *decoder, r assembly.Resource) error {
+	_, err := properties[struct {
+		Name string
+		Tags NoLocalEffect // groups are not matched by tag
+	}](r)
+	return err
+}
+
+func decodeSchedule(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		Description        NoLocalEffect // for people
+		FlexibleTimeWindow NoLocalEffect // schedules run on time here, which is within any window
+		GroupName          NoLocalEffect // groups matter to policies only, which see the ARN
+		KmsKeyArn          NoLocalEffect // nothing is encrypted locally
+		Name               string
+
+		ScheduleExpression, ScheduleExpressionTimezone, State string
+		Target                                                ruleTarget
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.model.Schedules = append(d.model.Schedules, Schedule{Origin: origin(r), Name: r.Ref, ARN: r.Attributes["Arn"],
+		Expression: p.ScheduleExpression, TimeZone: p.ScheduleExpressionTimezone, Enabled: p.State != "DISABLED", Target: p.Target.model()})
+	return nil
+}
+
+func decodeLogGroup(d *decoder, r assembly.Resource) error {
+	_, err := properties[struct {
+		DeletionProtectionEnabled NoLocalEffect // nothing deletes log files but RESET=1
+		KmsKeyID                  NoLocalEffect // nothing is encrypted locally
+		LogGroupClass             NoLocalEffect // there is one kind of file
+		LogGroupName              string
+		RetentionInDays           NoLocalEffect // log files start anew with each run
+		Tags                      NoLocalEffect // log groups are not matched by tag
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.model.LogGroups = append(d.model.LogGroups, LogGroup{Origin: origin(r), Name: r.Ref, ARN: r.Attributes["Arn"]})
+	return nil
+}
