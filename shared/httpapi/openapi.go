@@ -25,7 +25,7 @@ func NewAPI(mux *http.ServeMux, info huma.Info) huma.API {
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI:    "3.1.0",
 			Info:       &info,
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
 		},
 		Formats:                      map[string]huma.Format{jsonContentType: format, "json": format},
 		DefaultFormat:                jsonContentType,
@@ -34,12 +34,19 @@ func NewAPI(mux *http.ServeMux, info huma.Info) huma.API {
 	})
 }
 
+// schemaName documents a Go type objectView as Object.
+func schemaName(t reflect.Type, hint string) string {
+	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "View")
+}
+
 // Register adds an operation whose handler may return any error. The codes are those
 // with which it can fail, for the document; the ones that every operation shares are
 // added to them.
 func Register[I, O any](api huma.API, op huma.Operation, codes []fault.Code, handle func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes = -1 // Wrap has read the body already, up to its limit
-	op.Responses = map[string]*huma.Response{}
+	if op.Responses == nil {
+		op.Responses = map[string]*huma.Response{}
+	}
 	common := []fault.Code{fault.InvalidArgument, fault.Unavailable, fault.Internal}
 	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	for _, code := range append(common, codes...) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/stowage-dev/stowage/shared/fault"
@@ -108,6 +109,7 @@ func NewProblem(ctx context.Context, code fault.Code, detail string) *Problem {
 	if status == http.StatusInternalServerError {
 		code, detail = fault.Internal, "something went wrong on our side; quote the instance when you ask for help"
 	}
+	Annotate(ctx, slog.String("code", string(code)))
 	return &Problem{
 		Type:     problemTypeBase + string(code),
 		Title:    title,
@@ -136,6 +138,9 @@ func ProblemOf(ctx context.Context, err error) *Problem {
 		for _, f := range coded.Fields {
 			p.Errors = append(p.Errors, ProblemError{Message: f.Message, Location: f.Field})
 		}
+	}
+	if p.Status >= http.StatusInternalServerError {
+		Annotate(ctx, slog.String("error", err.Error()))
 	}
 	if code.Transient() {
 		p.Headers = http.Header{"Retry-After": {"1"}}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -51,16 +52,14 @@ func (h *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store") // answers hold signed URLs and private names
 	watched := &statusWriter{ResponseWriter: w}
+	line := &logLine{attrs: []slog.Attr{slog.String("httpRequestId", id)}}
+	r = r.WithContext(context.WithValue(r.Context(), logLineKey{}, line))
 	handler, route := h.route(r)
 	defer func() {
 		if cause := recover(); cause != nil {
-			h.recovered(watched, r, route, cause)
+			h.recovered(watched, r, cause)
 		}
-		h.opts.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
-			slog.String("httpRequestId", id),
-			slog.String("route", route),
-			slog.Int("status", watched.status),
-			slog.Duration("took", h.opts.Now().Sub(begun)))
+		h.log(r.Context(), line, route, watched.status, h.opts.Now().Sub(begun))
 	}()
 	if err := bufferBody(r); err != nil {
 		ProblemOf(r.Context(), err).Write(watched)
@@ -101,13 +100,34 @@ func notFound() http.Handler {
 	})
 }
 
-func (h *wrapped) recovered(w *statusWriter, r *http.Request, route string, cause any) {
-	h.opts.Log.LogAttrs(r.Context(), slog.LevelError, "handler panicked",
-		slog.String("route", route),
-		slog.Any("cause", cause),
-		slog.String("stack", string(debug.Stack())))
+func (h *wrapped) recovered(w *statusWriter, r *http.Request, cause any) {
+	Annotate(r.Context(), slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
 	if w.status == 0 {
 		NewProblem(r.Context(), fault.Internal, "").Write(w)
+	}
+}
+
+func (h *wrapped) log(ctx context.Context, line *logLine, route string, status int, took time.Duration) {
+	level := slog.LevelInfo
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	h.opts.Log.LogAttrs(ctx, level, "request", append(line.attrs,
+		slog.String("route", route),
+		slog.Int("status", status),
+		slog.Float64("millis", float64(took)/float64(time.Millisecond)))...)
+}
+
+type logLineKey struct{}
+
+// logLine gathers what a request's one log line says.
+type logLine struct{ attrs []slog.Attr }
+
+// Annotate adds to the log line of the request of ctx: never a token, a URL, a name that a
+// client chose, or a body. It must be called from the goroutine that serves the request.
+func Annotate(ctx context.Context, attrs ...slog.Attr) {
+	if line, ok := ctx.Value(logLineKey{}).(*logLine); ok {
+		line.attrs = append(line.attrs, attrs...)
 	}
 }
 

@@ -1,0 +1,51 @@
+package uploadapi
+
+import (
+	"context"
+
+	"github.com/stowage-dev/stowage/shared/catalog"
+	"github.com/stowage-dev/stowage/shared/object"
+	"github.com/stowage-dev/stowage/shared/upload"
+	"github.com/stowage-dev/stowage/shared/workspace"
+)
+
+// Catalog is the truth about what is stored. A list returns the items of a page and the
+// position after it, "" at the end.
+type Catalog interface {
+	Workspaces
+	Members
+	Uploads
+	Objects
+}
+
+// Workspaces keeps tenants and their quota.
+type Workspaces interface {
+	CreateWorkspace(ctx context.Context, w workspace.Workspace, owner workspace.Member) error
+	Workspace(ctx context.Context, ws string) (workspace.Workspace, error)
+	SetQuota(ctx context.Context, ws string, q workspace.Quota) (workspace.Workspace, error)
+	Usage(ctx context.Context, ws string) (workspace.Usage, error)
+}
+
+// Members keeps who may do what in a workspace.
+type Members interface {
+	PutMember(ctx context.Context, m workspace.Member) error
+	Member(ctx context.Context, ws, sub string) (workspace.Member, error)
+	RemoveMember(ctx context.Context, ws, sub string) error
+	Members(ctx context.Context, ws string, page catalog.Page) ([]workspace.Member, string, error)
+}
+
+// Uploads keeps uploads and the quota that they hold.
+type Uploads interface {
+	OpenUpload(ctx context.Context, u upload.Upload) (upload.Upload, error)
+	Upload(ctx context.Context, ws, id string) (upload.Upload, error)
+	EndUpload(ctx context.Context, ws, id string, event upload.Event, by upload.Actor) (upload.Upload, error)
+}
+
+// Objects keeps what was published.
+type Objects interface {
+	PathOwner(ctx context.Context, ws, path string) (objectID string, err error)
+	Object(ctx context.Context, ws, id string) (object.Object, error)
+	ListObjects(ctx context.Context, ws, parent string, page catalog.Page) ([]object.Object, string, error)
+	ListByState(ctx context.Context, ws string, state object.State, page catalog.Page) ([]object.Object, string, error)
+	DeleteObject(ctx context.Context, ws, id, by string, ifRev int64) (object.Object, error)
+}

@@ -1,0 +1,69 @@
+package uploadapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/object"
+	"github.com/stowage-dev/stowage/shared/s3store"
+)
+
+type contentRequest struct {
+	objectPath
+	Disposition string `query:"disposition" enum:"attachment,inline" default:"attachment" doc:"Whether a browser should save or show it."`
+	Redirect    string `query:"redirect" enum:"0,1" default:"0" doc:"1: answer 307 to the URL. Clients that pass Authorization on are refused by storage."`
+	ExpiresIn   int    `query:"expiresIn" minimum:"1" maximum:"3600" default:"900" doc:"Seconds that the URL should live; it may live less."`
+}
+
+type contentAnswer struct {
+	Status   int
+	Location string `header:"Location" doc:"The URL, with redirect=1."`
+	Body     contentView
+}
+
+type contentView struct {
+	URL       string    `json:"url" doc:"Reads the bytes, ranges too, until it expires. A credential: do not log it."`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+func (a *api) contentRoute(routes huma.API) {
+	register(a, routes, operation{
+		id: "getContent", method: http.MethodGet, path: "/v1/objects/{id}/content", tag: "objects",
+		summary: "Get a URL of an object's bytes",
+		access:  toRead(), codes: []fault.Code{fault.NotFound, fault.NotAvailable},
+		responses: map[string]*huma.Response{"307": {
+			Description: "With redirect=1: the URL.",
+			Headers:     map[string]*huma.Param{"Location": {Description: "The URL.", Schema: &huma.Schema{Type: "string", Format: "uri"}}},
+		}},
+	}, a.getContent)
+}
+
+func (a *api) getContent(ctx context.Context, in *contentRequest) (*contentAnswer, error) {
+	o, err := a.object(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if o.State != object.Available {
+		return nil, fault.New(fault.NotAvailable, "the object is %s, only available ones can be read", o.State).
+			With("state", string(o.State))
+	}
+	signed, err := a.Signer.PresignGet(ctx, s3store.GetRequest{
+		Key:         o.S3Key,
+		VersionID:   o.S3VersionID,
+		Disposition: s3store.ContentDisposition(in.Disposition, o.Name),
+		Expires:     time.Duration(in.ExpiresIn) * time.Second,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sign the content of object %s: %w", o.ID, err)
+	}
+	out := &contentAnswer{Status: http.StatusOK, Body: contentView{URL: signed.URL, ExpiresAt: signed.ExpiresAt}}
+	if in.Redirect == "1" {
+		out.Status, out.Location = http.StatusTemporaryRedirect, signed.URL
+	}
+	return out, nil
+}

@@ -1,0 +1,15 @@
+// Package uploadapi is the HTTP API of Stowage: workspaces, members and quotas, uploads,
+// objects and usage.
+//
+// Bytes never pass through it. Opening an upload reserves quota and answers with a signed
+// PUT; reading an object's content answers with a signed GET. What was uploaded is not
+// looked at here either: ingest verifies it, and the catalog tells the result.
+//
+// Every route asks for a scope of the token and, where it is about a workspace, for a role
+// that the catalog confirms. The workspace of a request is part of every key that is read or
+// written, and of every cursor.
+//
+// The handler is safe for concurrent use. It calls dynamodb:GetItem, Query, PutItem,
+// UpdateItem, DeleteItem and TransactWriteItems on the catalog, secretsmanager:GetSecretValue
+// on the cursor secret and sts:AssumeRole on the signer role; nothing else.
+package uploadapi

@@ -1,0 +1,103 @@
+package uploadapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/workspace"
+)
+
+type quotaView struct {
+	Bytes          int64 `json:"bytes" minimum:"0" doc:"Stored and reserved together." example:"10737418240"`
+	Objects        int64 `json:"objects" minimum:"0" example:"100000"`
+	OpenUploads    int64 `json:"openUploads" minimum:"0" example:"1000"`
+	MaxObjectBytes int64 `json:"maxObjectBytes" minimum:"0" doc:"The largest single object." example:"5497558138880"`
+}
+
+func viewQuota(q workspace.Quota) quotaView {
+	return quotaView{Bytes: q.Bytes, Objects: q.Objects, OpenUploads: q.OpenUploads, MaxObjectBytes: q.MaxObjectBytes}
+}
+
+type quotaInput struct {
+	workspacePath
+	Body quotaView
+}
+
+type quotaAnswer struct {
+	Body quotaView
+}
+
+type amountView struct {
+	Limit     int64 `json:"limit"`
+	Reserved  int64 `json:"reserved" doc:"Held by open uploads."`
+	Stored    int64 `json:"stored" doc:"Held by objects, deleted ones that are not purged included."`
+	Available int64 `json:"available"`
+}
+
+type usageAnswer struct {
+	Body struct {
+		Bytes       amountView `json:"bytes"`
+		Objects     amountView `json:"objects"`
+		OpenUploads amountView `json:"openUploads"`
+	}
+}
+
+func (a *api) quotaRoutes(routes huma.API) {
+	register(a, routes, operation{
+		id: "getQuota", method: http.MethodGet, path: "/v1/workspaces/{ws}/quota", tag: "workspaces",
+		summary: "Read a quota",
+		access:  toAdmin(), codes: []fault.Code{fault.NotFound},
+	}, a.getQuota)
+	register(a, routes, operation{
+		id: "putQuota", method: http.MethodPut, path: "/v1/workspaces/{ws}/quota", tag: "workspaces",
+		summary: "Set a quota",
+		detail:  "A quota that is lower than what is stored and reserved is refused, with the numbers.",
+		access:  toAdmin(), codes: []fault.Code{fault.NotFound, fault.QuotaInUse},
+	}, a.putQuota)
+	register(a, routes, operation{
+		id: "getUsage", method: http.MethodGet, path: "/v1/usage", tag: "workspaces",
+		summary: "Read what is used of the quota",
+		access:  toRead(), codes: []fault.Code{fault.NotFound},
+	}, a.getUsage)
+}
+
+func (a *api) getQuota(ctx context.Context, _ *workspacePath) (*quotaAnswer, error) {
+	w, err := a.workspace(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &quotaAnswer{Body: viewQuota(w.Quota)}, nil
+}
+
+func (a *api) putQuota(ctx context.Context, in *quotaInput) (*quotaAnswer, error) {
+	ws := callerFrom(ctx).workspace
+	q := workspace.Quota{
+		Bytes: in.Body.Bytes, Objects: in.Body.Objects,
+		OpenUploads: in.Body.OpenUploads, MaxObjectBytes: in.Body.MaxObjectBytes,
+	}
+	if err := q.Validate(); err != nil {
+		return nil, inBody(err)
+	}
+	w, err := a.Catalog.SetQuota(ctx, ws, q)
+	if err != nil {
+		return nil, fmt.Errorf("set the quota of %s: %w", ws, err)
+	}
+	return &quotaAnswer{Body: viewQuota(w.Quota)}, nil
+}
+
+func (a *api) getUsage(ctx context.Context, _ *struct{}) (*usageAnswer, error) {
+	ws := callerFrom(ctx).workspace
+	u, err := a.Catalog.Usage(ctx, ws)
+	if err != nil {
+		return nil, fmt.Errorf("read the usage of %s: %w", ws, err)
+	}
+	out := &usageAnswer{}
+	out.Body.Bytes = amountView{u.Limit.Bytes, u.Reserved.Bytes, u.Stored.Bytes, u.Available.Bytes}
+	out.Body.Objects = amountView{u.Limit.Objects, u.Reserved.Objects, u.Stored.Objects, u.Available.Objects}
+	out.Body.OpenUploads = amountView{u.Limit.Uploads, u.Reserved.Uploads, u.Stored.Uploads, u.Available.Uploads}
+	return out, nil
+}

@@ -1,0 +1,116 @@
+package uploadapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/workspace"
+)
+
+type workspaceView struct {
+	ID        string    `json:"id" example:"alpha"`
+	Name      string    `json:"name" example:"Alpha"`
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+	Quota     quotaView `json:"quota"`
+	Types     typesView `json:"types"`
+}
+
+type typesView struct {
+	Allowed       []string `json:"allowed" nullable:"false" doc:"Media types that are accepted; empty: all that are not denied."`
+	Denied        []string `json:"denied" nullable:"false" doc:"Media types that are refused."`
+	AllowMismatch bool     `json:"allowMismatch" doc:"Whether bytes may be of another type than was declared."`
+}
+
+func viewWorkspace(w workspace.Workspace) workspaceView {
+	return workspaceView{
+		ID: w.ID, Name: w.Name, CreatedAt: w.CreatedAt.UTC(), CreatedBy: w.CreatedBy,
+		Quota: viewQuota(w.Quota),
+		Types: typesView{
+			Allowed:       append([]string{}, w.Types.Allowed...),
+			Denied:        append([]string{}, w.Types.Denied...),
+			AllowMismatch: w.Types.AllowMismatch,
+		},
+	}
+}
+
+type newWorkspace struct {
+	Body struct {
+		ID   string `json:"id" minLength:"3" maxLength:"40" doc:"3 to 40 of a-z, 0-9 and -, no - at either end." example:"alpha"`
+		Name string `json:"name" minLength:"1" maxLength:"200" doc:"For people." example:"Alpha"`
+	}
+}
+
+type createdWorkspace struct {
+	Location string `header:"Location"`
+	Body     workspaceView
+}
+
+type workspacePath struct {
+	Workspace string `path:"ws" maxLength:"64" doc:"The workspace's id."`
+}
+
+type workspaceAnswer struct {
+	Body workspaceView
+}
+
+func (a *api) workspaceRoutes(routes huma.API) {
+	register(a, routes, operation{
+		id: "createWorkspace", method: http.MethodPost, path: "/v1/workspaces", tag: "workspaces", status: http.StatusCreated,
+		summary: "Create a workspace",
+		detail:  "With the default quota. Whoever creates it becomes its owner.",
+		access:  access{scope: ScopeAdmin, in: nowhere},
+		codes:   []fault.Code{fault.Conflict},
+	}, a.createWorkspace)
+	register(a, routes, operation{
+		id: "getWorkspace", method: http.MethodGet, path: "/v1/workspaces/{ws}", tag: "workspaces",
+		summary: "Read a workspace",
+		access:  toAdmin(),
+		codes:   []fault.Code{fault.NotFound},
+	}, a.getWorkspace)
+}
+
+func (a *api) createWorkspace(ctx context.Context, in *newWorkspace) (*createdWorkspace, error) {
+	c, now := callerFrom(ctx), a.Now().UTC()
+	w := workspace.Workspace{
+		ID:        in.Body.ID,
+		Name:      in.Body.Name,
+		CreatedAt: now,
+		CreatedBy: c.sub,
+		UpdatedAt: now,
+		Quota:     workspace.DefaultQuota(),
+		Types:     workspace.DefaultTypePolicy(),
+		Shards:    workspace.DefaultShards,
+	}
+	owner := workspace.Member{Workspace: w.ID, Sub: c.sub, Role: workspace.Owner, CreatedAt: now, CreatedBy: c.sub}
+	if err := fault.Join(w.Validate(), owner.Validate()); err != nil {
+		return nil, inBody(err)
+	}
+	if err := a.Catalog.CreateWorkspace(ctx, w, owner); err != nil {
+		return nil, fmt.Errorf("create workspace %s: %w", w.ID, err)
+	}
+	return &createdWorkspace{Location: "/v1/workspaces/" + w.ID, Body: viewWorkspace(w)}, nil
+}
+
+func (a *api) getWorkspace(ctx context.Context, _ *workspacePath) (*workspaceAnswer, error) {
+	w, err := a.workspace(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &workspaceAnswer{Body: viewWorkspace(w)}, nil
+}
+
+// workspace reads the one that the request is about.
+func (a *api) workspace(ctx context.Context) (workspace.Workspace, error) {
+	ws := callerFrom(ctx).workspace
+	w, err := a.Catalog.Workspace(ctx, ws)
+	if err != nil {
+		return workspace.Workspace{}, fmt.Errorf("read workspace %s: %w", ws, err)
+	}
+	return w, nil
+}
