@@ -1,6 +1,20 @@
 // Package s3 runs the S3 engine of the local runtime: versitygw, in a process of
-// its own (it changes its working directory and can be had once a process),
+// its own (it changes its working directory, and a process can have only one),
 // started from the runtime's own binary.
+//
+// Every change of an object becomes an Event. It is told to Config.OnEvent
+// before the client is answered; were the engine or the runtime killed in
+// between, it is told after the next start. Events are so told at least once,
+// not always in order, which their sequencers restore: as S3's notifications.
+//
+// Authentication is the engine's; authorization is not: whoever holds valid
+// credentials may do everything here, and the gateway in front decides.
+//
+// Known differences from AWS: deleting a key that does not exist creates no
+// delete marker; keys "dir" and "dir/x" exclude each other, and a segment of a
+// key is at most 255 bytes long (409); browsers may always read ETag and
+// x-amz-meta-*, whatever the CORS rules expose; bucket settings that the
+// template states (encryption, lifecycle, notification) have no API (501).
 package s3
 
 import (
@@ -17,7 +31,7 @@ const Command = "engine-s3"
 type Bucket struct {
 	Name      string
 	Versioned bool
-	CORS      []CORSRule
+	CORS      []CORSRule // none: no CORS
 }
 
 // CORSRule is one rule of a bucket's CORS configuration.
@@ -27,61 +41,53 @@ type CORSRule struct {
 	AllowedMethods []string
 	AllowedHeaders []string
 	ExposedHeaders []string
-	MaxAge         time.Duration
+	MaxAge         time.Duration // zero: none is told
 }
+
+// Names of events, as they stand in notifications behind "s3:".
+const (
+	CreatedPut       = "ObjectCreated:Put"
+	CreatedPost      = "ObjectCreated:Post"
+	CreatedCopy      = "ObjectCreated:Copy"
+	CreatedMultipart = "ObjectCreated:CompleteMultipartUpload"
+	Removed          = "ObjectRemoved:Delete"
+	MarkerCreated    = "ObjectRemoved:DeleteMarkerCreated"
+	TaggingPut       = "ObjectTagging:Put"
+	TaggingDelete    = "ObjectTagging:Delete"
+)
 
 // Event is one change of an object.
 type Event struct {
-	Name      string // ObjectCreated:Put, ObjectRemoved:DeleteMarkerCreated, ...
+	Name      string
 	Bucket    string
 	Key       string
 	VersionID string // empty in a bucket without versions
 	Size      int64  // bytes; of created objects
-	ETag      string // without quotes
+	ETag      string // without quotes; of created objects
 	Sequencer string // orders the events of a key: compare as strings
 	Time      time.Time
-	Principal string // principal id of the caller
-	AccessKey string
-	SourceIP  string
-	RequestID string
+	Caller    Caller
+}
+
+// Caller is on whose behalf an object changed.
+type Caller struct {
+	AccessKeyID string
+	Principal   string // ARN
+	SourceIP    string
+	RequestID   string
 }
 
 // Config configures an Engine.
 type Config struct {
-	Dir       string // where objects are kept
+	Dir       string // where objects are kept; its file system must keep extended attributes
 	Region    string
-	MasterKey []byte   // of identity.Issuer
+	MasterKey []byte   // of the identity.Issuer whose credentials are valid
 	Users     []string // ARNs of the users whose long-term keys are valid
 	Buckets   []Bucket
-	// OnEvent is told of each change before the client is answered. While it fails, the client gets
-	// an error; the event is told again until it succeeds, over restarts too: at least once.
+	// OnEvent is told of each change. While it fails, the event is told again and again, with pauses,
+	// over restarts too. It may be called concurrently.
 	OnEvent func(ctx context.Context, e Event) error
-	Logger  *slog.Logger
-	Stderr  io.Writer // nil: discarded but for the end of it
-	// Argv starts the engine's process. Nil: this binary with Command.
-	Argv []string
+	Logger  *slog.Logger // nil: silent
+	Stderr  io.Writer    // of the engine's process; nil: only the end of it is kept, for Wait
+	Argv    []string     // starts the engine's process; nil: this binary with Command
 }
-
-// Engine is a running S3 engine. It is safe for concurrent use.
-type Engine struct{ cfg Config }
-
-// Start starts the engine, creates its buckets and returns when it serves.
-func Start(ctx context.Context, cfg Config) (*Engine, error) { return &Engine{cfg: cfg}, nil }
-
-// Endpoint is the engine's own URL.
-func (e *Engine) Endpoint() string { return "" }
-
-// Wait receives why the engine ended, nil when it was stopped.
-func (e *Engine) Wait() <-chan error { return nil }
-
-// Close stops the engine.
-func (e *Engine) Close() error { return nil }
-
-// ObjectTags are the tags of an object's version; the newest, if versionID is empty.
-func (e *Engine) ObjectTags(ctx context.Context, bucket, key, versionID string) (map[string]string, error) {
-	return nil, nil
-}
-
-// Main is the engine's process: it reads its configuration from stdin and serves until it is told to
-// stop. It returns the exit code.
-func Main(argv []string, stdin io.Reader) int { return 0 }
