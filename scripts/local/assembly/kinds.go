@@ -117,7 +117,6 @@ func eventKinds() map[string]kind {
 		"AWS::Events::Archive": {nameProperty: "ArchiveName", maxName: 48, values: func(i identity) (string, attrs) {
 			return i.name, attrs{"Arn": i.arn("events", "archive/"+i.name), "ArchiveName": i.name}
 		}},
-		"AWS::Events::EventBusPolicy": {values: byName},
 		"AWS::Scheduler::ScheduleGroup": {nameProperty: "Name", maxName: 64, values: func(i identity) (string, attrs) {
 			return i.name, attrs{"Arn": i.arn("scheduler", "schedule-group/"+i.name), "State": "ACTIVE"}
 		}},

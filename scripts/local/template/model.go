@@ -166,6 +166,7 @@ type Secret struct {
 	Generate               *Generate // nil: not generated
 	RotationARN            string    // function that rotates it
 	RotationSchedule       string
+	Policies               []json.RawMessage
 	KeyARN                 string
 	Tags                   map[string]string
 }

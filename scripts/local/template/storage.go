@@ -304,15 +304,34 @@ func decodeRotation(d *decoder, r assembly.Resource) error {
 	if days := p.RotationRules.AutomaticallyAfterDays; days != nil {
 		schedule = fmt.Sprintf("rate(%d days)", *days)
 	}
-	d.later(r, func() error {
-		i := slices.IndexFunc(d.model.Secrets, func(s *Secret) bool { return s.ARN == p.SecretID })
-		if i < 0 {
-			return fmt.Errorf("property SecretId: no stack declares the secret %s", p.SecretID)
-		}
-		d.model.Secrets[i].RotationARN, d.model.Secrets[i].RotationSchedule = p.RotationLambdaARN, schedule
-		return nil
+	d.onSecret(r, p.SecretID, func(s *Secret) {
+		s.RotationARN, s.RotationSchedule = p.RotationLambdaARN, schedule
 	})
 	return nil
+}
+
+func decodeSecretPolicy(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		BlockPublicPolicy NoLocalEffect // nothing listens beyond 127.0.0.1
+		ResourcePolicy    document
+		SecretID          string
+	}](r)
+	if err != nil {
+		return err
+	}
+	d.onSecret(r, p.SecretID, func(s *Secret) { s.Policies = append(s.Policies, p.ResourcePolicy.raw()) })
+	return nil
+}
+
+func (d *decoder) onSecret(r assembly.Resource, arn string, f func(*Secret)) {
+	d.later(r, func() error {
+		i := slices.IndexFunc(d.model.Secrets, func(s *Secret) bool { return s.ARN == arn })
+		if i < 0 {
+			return fmt.Errorf("property SecretId: no stack declares the secret %s", arn)
+		}
+		f(d.model.Secrets[i])
+		return nil
+	})
 }
 
 func decodeParameter(d *decoder, r assembly.Resource) error {

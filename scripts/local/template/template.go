@@ -89,6 +89,7 @@ func decoders() map[string]decodeFunc {
 		"AWS::DynamoDB::GlobalTable":            decodeTable,
 		"AWS::SecretsManager::Secret":           decodeSecret,
 		"AWS::SecretsManager::RotationSchedule": decodeRotation,
+		"AWS::SecretsManager::ResourcePolicy":   decodeSecretPolicy,
 		"AWS::SSM::Parameter":                   decodeParameter,
 		"AWS::Lambda::Function":                 decodeFunction,
 		"AWS::Lambda::EventSourceMapping":       decodeMapping,
