@@ -127,3 +127,10 @@ type Facts struct {
 	S3VersionID  string
 	Integrity    Integrity
 }
+
+// Claim says which object owns a path. There is at most one for a path.
+type Claim struct {
+	Workspace string
+	Path      string
+	ObjectID  string
+}

@@ -30,8 +30,10 @@ type Workspace struct {
 	CreatedAt time.Time
 	CreatedBy string
 	UpdatedAt time.Time
-	Quota     Quota
-	Types     TypePolicy
+	// Rev rises by one with every write of the workspace.
+	Rev   int64
+	Quota Quota
+	Types TypePolicy
 	// Shards is over how many items the quota is spread. It never changes
 	// after the workspace was created.
 	Shards int
