@@ -34,19 +34,6 @@ const (
 	timeBytes = 14
 )
 
-// Entry is an event as the bus takes it.
-type Entry struct {
-	Type   event.Type
-	Time   time.Time
-	Detail []byte // JSON
-}
-
-// Size is what the entry counts for against limits.PutEventsBytes.
-// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
-func (e Entry) Size() int {
-	return timeBytes + len(event.Source) + len(e.Type) + len(e.Detail)
-}
-
 // Bus is one event bus.
 type Bus struct {
 	client *eventbridge.Client
@@ -58,15 +45,21 @@ func New(client *eventbridge.Client, name string) *Bus {
 	return &Bus{client: client, name: name}
 }
 
+// Size is what an event counts for against limits.PutEventsBytes.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
+func (*Bus) Size(e event.Encoded) int {
+	return timeBytes + len(event.Source) + len(e.Type) + len(e.JSON)
+}
+
 // Put sends at most limits.PutEventsEntries entries, in their order, and returns
 // an error or nil for each. An entry that the bus can never take is a permanent
 // fault; it does not harm its neighbours.
-func (b *Bus) Put(ctx context.Context, entries []Entry) []error {
+func (b *Bus) Put(ctx context.Context, entries []event.Encoded) []error {
 	errs := make([]error, len(entries))
 	var pending []int
 	for i, e := range entries {
-		if int64(e.Size()) > limits.PutEventsBytes {
-			errs[i] = fault.New(fault.TooLarge, "event of %d bytes, the bus takes %d", e.Size(), limits.PutEventsBytes)
+		if int64(b.Size(e)) > limits.PutEventsBytes {
+			errs[i] = fault.New(fault.TooLarge, "event of %d bytes, the bus takes %d", b.Size(e), limits.PutEventsBytes)
 			continue
 		}
 		pending = append(pending, i)
@@ -82,7 +75,7 @@ func (b *Bus) Put(ctx context.Context, entries []Entry) []error {
 
 // try sends the pending entries once, notes how each fared and returns those
 // worth sending again.
-func (b *Bus) try(ctx context.Context, entries []Entry, pending []int, errs []error) (again []int) {
+func (b *Bus) try(ctx context.Context, entries []event.Encoded, pending []int, errs []error) (again []int) {
 	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(pending))}
 	for n, i := range pending {
 		e := &entries[i]
@@ -91,7 +84,7 @@ func (b *Bus) try(ctx context.Context, entries []Entry, pending []int, errs []er
 			Source:       aws.String(event.Source),
 			DetailType:   aws.String(string(e.Type)),
 			Time:         &e.Time,
-			Detail:       aws.String(string(e.Detail)),
+			Detail:       aws.String(string(e.JSON)),
 		}
 	}
 	out, err := b.client.PutEvents(ctx, in)
