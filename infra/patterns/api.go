@@ -61,7 +61,7 @@ func NewHttpApi(scope constructs.Construct, id *string, props *HttpApiProps) *Ht
 
 	a := &HttpApi{}
 	constructs.NewConstruct_Override(a, scope, id)
-	a.api = awsapigatewayv2.NewHttpApi(a, jsii.String("Api"), &awsapigatewayv2.HttpApiProps{
+	a.api = awsapigatewayv2.NewHttpApi(a, jsii.String("Default"), &awsapigatewayv2.HttpApiProps{
 		CorsPreflight:      apiCORS(p),
 		CreateDefaultStage: jsii.Bool(false),
 		DefaultAuthorizer: awsapigatewayv2authorizers.NewHttpJwtAuthorizer(jsii.String("Jwt"), p.Issuer,

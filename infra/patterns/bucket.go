@@ -59,7 +59,7 @@ func NewUploadBucket(scope constructs.Construct, id *string, props *UploadBucket
 	if p.AccessLogs == nil {
 		p.AccessLogs = NewAccessLogsBucket(b, jsii.String("AccessLogs"), &AccessLogsBucketProps{RemovalPolicy: p.RemovalPolicy}).Bucket()
 	}
-	b.bucket = awss3.NewBucket(b, jsii.String("Bucket"), &awss3.BucketProps{
+	b.bucket = awss3.NewBucket(b, jsii.String("Default"), &awss3.BucketProps{
 		BlockPublicAccess:      awss3.BlockPublicAccess_BLOCK_ALL(),
 		BucketKeyEnabled:       jsii.Bool(true),
 		Cors:                   uploadCORS(p.Origins),

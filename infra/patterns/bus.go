@@ -37,7 +37,7 @@ func NewEventBus(scope constructs.Construct, id *string, props *EventBusProps) *
 	}
 	b := &EventBus{}
 	constructs.NewConstruct_Override(b, scope, id)
-	b.bus = awsevents.NewEventBus(b, jsii.String("Bus"), &awsevents.EventBusProps{Description: p.Description})
+	b.bus = awsevents.NewEventBus(b, jsii.String("Default"), &awsevents.EventBusProps{Description: p.Description})
 	b.bus.ApplyRemovalPolicy(p.RemovalPolicy)
 	b.archive = awsevents.NewArchive(b, jsii.String("Archive"), &awsevents.ArchiveProps{
 		Description:    jsii.String("Every event of the bus, to be replayed"),

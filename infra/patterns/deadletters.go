@@ -53,7 +53,7 @@ func NewDeadLetterBucket(scope constructs.Construct, id *string, props *DeadLett
 	if p.AccessLogs == nil {
 		p.AccessLogs = NewAccessLogsBucket(d, jsii.String("AccessLogs"), &AccessLogsBucketProps{RemovalPolicy: p.RemovalPolicy}).Bucket()
 	}
-	d.bucket = awss3.NewBucket(d, jsii.String("Bucket"), &awss3.BucketProps{
+	d.bucket = awss3.NewBucket(d, jsii.String("Default"), &awss3.BucketProps{
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
 		BucketKeyEnabled:  jsii.Bool(true),
 		Encryption:        awss3.BucketEncryption_KMS,

@@ -81,7 +81,7 @@ func NewFunction(scope constructs.Construct, id *string, props *FunctionProps) *
 		}
 	}
 	f.logs.GrantWrite(f.role)
-	f.function = awslambda.NewFunction(f, jsii.String("Function"), &awslambda.FunctionProps{
+	f.function = awslambda.NewFunction(f, jsii.String("Default"), &awslambda.FunctionProps{
 		Architecture: awslambda.Architecture_ARM_64(),
 		Code:         awslambda.Code_FromAsset(p.CodeDir, nil),
 		Description:  p.Description,

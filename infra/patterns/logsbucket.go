@@ -31,7 +31,7 @@ func NewAccessLogsBucket(scope constructs.Construct, id *string, props *AccessLo
 	}
 	l := &AccessLogsBucket{}
 	constructs.NewConstruct_Override(l, scope, id)
-	l.bucket = awss3.NewBucket(l, jsii.String("Bucket"), &awss3.BucketProps{
+	l.bucket = awss3.NewBucket(l, jsii.String("Default"), &awss3.BucketProps{
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
 		Encryption:        awss3.BucketEncryption_S3_MANAGED,
 		EnforceSSL:        jsii.Bool(true),

@@ -61,7 +61,7 @@ func NewIngestQueue(scope constructs.Construct, id *string, props *IngestQueuePr
 		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)),
 	})
 	visibility := min(visibilityFactor*seconds(p.ConsumerTimeout), maxVisibilitySeconds)
-	q.queue = awssqs.NewQueue(q, jsii.String("Queue"), &awssqs.QueueProps{
+	q.queue = awssqs.NewQueue(q, jsii.String("Default"), &awssqs.QueueProps{
 		DeadLetterQueue:   &awssqs.DeadLetterQueue{Queue: q.deadLetters, MaxReceiveCount: p.MaxReceiveCount},
 		Encryption:        awssqs.QueueEncryption_SQS_MANAGED,
 		EnforceSSL:        jsii.Bool(true),
@@ -137,7 +137,7 @@ func NewQueueFunction(scope constructs.Construct, id *string, props *QueueFuncti
 		Grantee:      p.Function.role,
 		ResourceArns: &[]*string{p.Queue.queue.QueueArn()},
 	})
-	q.mapping = awslambda.NewCfnEventSourceMapping(q, jsii.String("Mapping"), &awslambda.CfnEventSourceMappingProps{
+	q.mapping = awslambda.NewCfnEventSourceMapping(q, jsii.String("Resource"), &awslambda.CfnEventSourceMappingProps{
 		BatchSize:             p.BatchSize,
 		EventSourceArn:        p.Queue.queue.QueueArn(),
 		FunctionName:          p.Function.function.FunctionArn(),

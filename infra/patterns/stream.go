@@ -66,7 +66,7 @@ func NewStreamFanout(scope constructs.Construct, id *string, props *StreamFanout
 	constructs.NewConstruct_Override(s, scope, id)
 	p.Table.grantReadStream(p.Function.role)
 	p.OnFailure.grantFailureDestination(p.Function.role)
-	s.mapping = awslambda.NewCfnEventSourceMapping(s, jsii.String("Mapping"), &awslambda.CfnEventSourceMappingProps{
+	s.mapping = awslambda.NewCfnEventSourceMapping(s, jsii.String("Resource"), &awslambda.CfnEventSourceMappingProps{
 		BatchSize:                  p.BatchSize,
 		BisectBatchOnFunctionError: jsii.Bool(true),
 		DestinationConfig: &awslambda.CfnEventSourceMapping_DestinationConfigProperty{

@@ -76,7 +76,7 @@ func NewCatalogTable(scope constructs.Construct, id *string, props *CatalogTable
 	if t.key == nil {
 		t.key = newKey(t, "Key", "Encrypts a table", p.RemovalPolicy)
 	}
-	t.table = awsdynamodb.NewTableV2(t, jsii.String("Table"), &awsdynamodb.TablePropsV2{
+	t.table = awsdynamodb.NewTableV2(t, jsii.String("Default"), &awsdynamodb.TablePropsV2{
 		Billing:                awsdynamodb.Billing_OnDemand(nil),
 		DeletionProtection:     p.DeletionProtection,
 		DynamoStream:           p.Stream,

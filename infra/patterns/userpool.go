@@ -73,7 +73,7 @@ func NewUserPool(scope constructs.Construct, id *string, props *UserPoolProps) *
 }
 
 func newPool(u *UserPool, removal awscdk.RemovalPolicy) awscognito.UserPool {
-	return awscognito.NewUserPool(u, jsii.String("Pool"), &awscognito.UserPoolProps{
+	return awscognito.NewUserPool(u, jsii.String("Default"), &awscognito.UserPoolProps{
 		AccountRecovery:    awscognito.AccountRecovery_EMAIL_ONLY,
 		AutoVerify:         &awscognito.AutoVerifiedAttrs{Email: jsii.Bool(true)},
 		DeletionProtection: jsii.Bool(removal == awscdk.RemovalPolicy_RETAIN),

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// patience is how long a build may go on before it says how far it is.
+const patience = 2 * time.Second
+
+// builder builds functions with the flags that make a build reproducible.
+type builder struct {
+	out  string // relative to the module, or absolute
+	tags string
+	arch string
+	log  io.Writer
+}
+
+// build builds the named functions of the module that dir lies in, or all of them.
+func (b builder) build(ctx context.Context, dir string, names []string) error {
+	root, err := moduleRoot(ctx, dir)
+	if err != nil {
+		return err
+	}
+	all, err := functions(root)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		names = all
+	}
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("no function %q: there are %s", name, strings.Join(all, ", "))
+		}
+	}
+	if err := b.refuseCDK(ctx, root, names); err != nil {
+		return err
+	}
+	started := time.Now()
+	if err := b.compile(ctx, root, names); err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted: %w", ctx.Err())
+	}
+	if err := b.link(ctx, root, names); err != nil {
+		return err
+	}
+	fmt.Fprintf(b.log, "build: %d functions in %s (%.1f s)\n", len(names), b.out, time.Since(started).Seconds())
+	return nil
+}
+
+// moduleRoot is the directory of the module's go.mod.
+func moduleRoot(ctx context.Context, dir string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "GOMOD")
+	cmd.Dir = dir
+	text, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module of %s: %w", dir, err)
+	}
+	mod := strings.TrimSpace(string(text))
+	if mod == "" || mod == os.DevNull {
+		return "", fmt.Errorf("find the module of %s: no go.mod there or above: run from within the repository", dir)
+	}
+	return filepath.Dir(mod), nil
+}
+
+// functions are the directories below functions/ that hold a main.go.
+func functions(root string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(root, "functions"))
+	if err != nil {
+		return nil, fmt.Errorf("list functions: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		_, err := os.Stat(filepath.Join(root, "functions", entry.Name(), "main.go"))
+		switch {
+		case err == nil:
+			names = append(names, entry.Name())
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("list functions: %w", err)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no function with a main.go below %s", filepath.Join(root, "functions"))
+	}
+	return names, nil
+}
+
+// refuseCDK stops before a function carries the CDK: one constant imported
+// from the wrong package costs 13 MB and 12 ms of every cold start.
+func (b builder) refuseCDK(ctx context.Context, root string, names []string) error {
+	args := append([]string{"list", "-deps", "-tags", b.allTags()}, packages(names)...)
+	text, err := b.command(ctx, root, args...).Output()
+	if err != nil {
+		return nil //nolint:nilerr // what does not load is reported by its own build, with the compiler's words
+	}
+	for line := range strings.Lines(string(text)) {
+		for _, banned := range []string{"github.com/aws/aws-cdk-go/", "github.com/aws/jsii-runtime-go", "github.com/aws/constructs-go/"} {
+			if strings.HasPrefix(line, banned) {
+				return fmt.Errorf("a function imports %s: find it with go list -deps, and keep constants that stacks and functions share in shared/", strings.TrimSpace(line))
+			}
+		}
+	}
+	return nil
+}
+
+// compile compiles what the functions share, once for all of them, into Go's
+// build cache. Its errors are left to link, which says them by function.
+func (b builder) compile(ctx context.Context, root string, names []string) error {
+	args := append(b.buildArgs("-v"), packages(names)...)
+	cmd := b.command(ctx, root, args...)
+	packages := &lineCounter{}
+	cmd.Stderr = packages
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = cmd.Run()
+	}()
+	started := time.Now()
+	tick := time.NewTicker(patience)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return ctx.Err()
+		case <-tick.C:
+			fmt.Fprintf(b.log, "build: %d packages compiled (%.0f s)\n", packages.count(), time.Since(started).Seconds())
+		}
+	}
+}
+
+// link makes the executables side by side, as many as there are processors.
+func (b builder) link(ctx context.Context, root string, names []string) error {
+	errs := make([]error, len(names))
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			errs[i] = b.linkOne(ctx, root, name)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (b builder) linkOne(ctx context.Context, root, name string) error {
+	target := filepath.Join(b.out, name, "bootstrap")
+	started := time.Now()
+	cmd := b.command(ctx, root, append(b.buildArgs("-o", target), packages([]string{name})...)...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("function %s: %w\n%s", name, err, bytes.TrimSpace(said.Bytes()))
+	}
+	if took := time.Since(started); took > patience {
+		fmt.Fprintf(b.log, "build: %s (%.1f s)\n", name, took.Seconds())
+	}
+	return nil
+}
+
+func (b builder) allTags() string {
+	if b.tags == "" {
+		return "lambda.norpc"
+	}
+	return "lambda.norpc," + b.tags
+}
+
+// buildArgs are the arguments of go build up to the packages. No path of this
+// machine and no state of the working copy may reach the executable.
+func (b builder) buildArgs(more ...string) []string {
+	return append([]string{"build", "-trimpath", "-buildvcs=false", "-tags", b.allTags(), "-ldflags", "-s -w"}, more...)
+}
+
+func (b builder) command(ctx context.Context, root string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+b.arch, "CGO_ENABLED=0",
+		// What a person sets for themselves must not reach the executable either.
+		"GOFLAGS=", "GOEXPERIMENT=", "GOARM64=v8.0", "GOAMD64=v1")
+	return cmd
+}
+
+func packages(names []string) []string {
+	paths := make([]string, 0, len(names))
+	for _, name := range names {
+		paths = append(paths, "./functions/"+name)
+	}
+	return paths
+}
+
+// lineCounter counts the lines written to it: go build -v writes one for each
+// package that it compiles.
+type lineCounter struct {
+	mu    sync.Mutex
+	lines int
+}
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines += bytes.Count(p, []byte("\n"))
+	return len(p), nil
+}
+
+func (c *lineCounter) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lines
+}

@@ -1,0 +1,34 @@
+// Command build makes the executables of the functions: functions/<name> for
+// linux/arm64 in dist/<name>/bootstrap. The same source gives the same bytes
+// from any directory and on any machine, so that a deployment replaces only
+// what has changed.
+//
+//	go run ./scripts/build [-tags notrace] [-out dist] [name ...]
+//
+// Without names it builds every function. A function that does not compile is
+// named with what the compiler said, and the others are built all the same.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+)
+
+func main() {
+	out := flag.String("out", "dist", "directory that is written, relative to the module")
+	tags := flag.String("tags", "", "build tags beside lambda.norpc, comma-separated (notrace: without X-Ray)")
+	arch := flag.String("arch", "arm64", "processor: arm64, as the stacks say, or amd64")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	b := builder{out: *out, tags: *tags, arch: *arch, log: os.Stderr}
+	if err := b.build(ctx, ".", flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		stop()
+		os.Exit(1)
+	}
+}
