@@ -52,6 +52,9 @@ type Access struct {
 // Key is the primary key of an item.
 type Key struct{ PK, SK string }
 
+// String returns the key for logs and errors.
+func (k Key) String() string { return "(" + k.PK + ", " + k.SK + ")" }
+
 // Item returns the key's attributes.
 func (k Key) Item() Item {
 	return Item{partitionKey: Text(k.PK), sortKey: Text(k.SK)}
@@ -168,15 +171,15 @@ func (e *Entity[T]) Encode(v T) Item {
 func (e *Entity[T]) Decode(item Item) (T, error) {
 	var v T
 	if err := decodeFields(&v, item, e.fields); err != nil {
-		return v, fmt.Errorf("decode %s %s: %w", e.name, describe(item), err)
+		return v, fmt.Errorf("decode %s %s: %w", e.name, keyOf(item), err)
 	}
 	want := e.Key(v)
-	if item[partitionKey].Text != want.PK || item[sortKey].Text != want.SK {
-		return v, fmt.Errorf("decode %s %s: its attributes belong to %s, %s", e.name, describe(item), want.PK, want.SK)
+	if keyOf(item) != want {
+		return v, fmt.Errorf("decode %s %s: its attributes belong to %s", e.name, keyOf(item), want)
 	}
 	return v, nil
 }
 
-func describe(item Item) string {
-	return fmt.Sprintf("(%s, %s)", item[partitionKey].Text, item[sortKey].Text)
+func keyOf(item Item) Key {
+	return Key{item[partitionKey].Text, item[sortKey].Text}
 }

@@ -2,6 +2,7 @@ package upload
 
 import (
 	"slices"
+	"time"
 
 	"github.com/stowage-dev/stowage/shared/fault"
 )
@@ -119,4 +120,26 @@ func Transition(from State, event Event, by Actor) (State, error) {
 		return "", fault.New(fault.Forbidden, "%s may not %s an upload that is %s", by, event, from)
 	}
 	return "", fault.New(fault.Conflict, "cannot %s an upload that is %s", event, from).With("state", string(from))
+}
+
+// EndedAs reports whether u has ended in the way in which event ends an upload.
+func (u Upload) EndedAs(event Event) bool {
+	if !u.State.Ended() {
+		return false
+	}
+	return slices.ContainsFunc(transitions(), func(t transition) bool {
+		return t.event == event && t.to == u.State
+	})
+}
+
+// End returns u after event has ended it, still with its reservation, or the
+// error of Transition.
+func (u Upload) End(event Event, by Actor, at time.Time) (Upload, error) {
+	to, err := Transition(u.State, event, by)
+	if err != nil {
+		return Upload{}, err
+	}
+	u.State, u.EndedAt, u.EndedBy = to, at, by
+	u.Rev++
+	return u, nil
 }

@@ -145,3 +145,10 @@ func validateDigest(field, digest string, size int) error {
 	}
 	return nil
 }
+
+// Keeps reports whether the given S3 version of the upload's key is the one that
+// was published. Every other version of the key of an upload that has ended is
+// to be deleted.
+func (u Upload) Keeps(s3VersionID string) bool {
+	return u.State == Available && u.S3VersionID == s3VersionID
+}
