@@ -1,30 +1,206 @@
-// Package bus is EventBridge on this machine: event buses with rules, schedules, archives and
-// replay, for what a template declares.
+// Package bus is EventBridge on this machine: event buses with rules, schedules (also those of
+// EventBridge Scheduler), archives and replay, for what a template declares.
+//
+// What it promises: once a put is acknowledged its deliveries are on disk, and each is attempted
+// until it succeeds, goes to the dead-letter queue of its target, or exhausts the retry policy of a
+// target without one. That holds over a kill of the process at any point, not over a power cut. As
+// on AWS, delivery is at least once and in no order. Hostile delivery (duplicates, delays, failures)
+// is made by wrapping Config.Deliver.
+//
+// Stricter than AWS: a put on a bus that does not exist fails, and so does a configuration with a
+// pattern, path, template or expression that cannot work.
 package bus
 
 import (
 	"context"
-	"net/http"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
 )
+
+var errNotRunning = errors.New("the bus is not running")
 
 // Bus takes events and hands them to the targets of the rules that match.
 // It is safe for concurrent use.
 type Bus struct {
-	cfg Config
+	cfg      Config
+	buses    map[string]bool // by name
+	rules    []rule
+	timers   []timer
+	archives []*archive
+
+	mu      sync.Mutex // guards what follows
+	running bool
+	events  *os.File // nil when no file is wanted
+	replays map[string]*Replay
+
+	outbox *outbox
+	cancel context.CancelFunc
+	done   sync.WaitGroup
 }
 
 // New checks the configuration: an event pattern, expression or input that AWS or this package does
 // not know is an error that names the rule.
-func New(cfg Config) (*Bus, error) { return &Bus{cfg: cfg}, nil }
+func New(cfg Config) (*Bus, error) {
+	if cfg.Deliver == nil {
+		return nil, errors.New("bus: Deliver is not set")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.NewID == nil {
+		cfg.NewID = uuid.NewString
+	}
+	if cfg.Backoff == nil {
+		cfg.Backoff = exponential
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 64
+	}
+	b := &Bus{cfg: cfg, buses: map[string]bool{DefaultBus: true}, replays: map[string]*Replay{}}
+	for _, eb := range cfg.Buses {
+		b.buses[eb.Name] = true
+	}
+	var errs []error
+	errs = append(errs, b.compileRules()...)
+	errs = append(errs, b.compileSchedules()...)
+	errs = append(errs, b.compileArchives()...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
 
-// Start opens the durable state and begins to deliver; it stops when ctx ends.
-func (b *Bus) Start(ctx context.Context) error { return nil }
+// Start opens the durable state, takes up the deliveries that were pending, and runs the schedules.
+// It stops when ctx ends.
+func (b *Bus) Start(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Join(b.cfg.StateDir, "archives"), 0o700); err != nil {
+		return fmt.Errorf("start bus: %w", err)
+	}
+	var events *os.File
+	if b.cfg.EventsPath != "" {
+		var err error
+		if events, err = os.OpenFile(b.cfg.EventsPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+			return fmt.Errorf("start bus: %w", err)
+		}
+	}
+	out, err := openOutbox(filepath.Join(b.cfg.StateDir, "bus.db"))
+	if err != nil {
+		if events != nil {
+			events.Close()
+		}
+		return fmt.Errorf("start bus: %w", err)
+	}
+	for _, a := range b.archives {
+		if err := a.prune(b.cfg.Now()); err != nil {
+			b.cfg.Logger.Warn("archive could not be pruned", "archive", a.name, "error", err)
+		}
+	}
+	ctx, b.cancel = context.WithCancel(ctx)
+	b.mu.Lock()
+	b.outbox, b.events, b.running = out, events, true
+	b.mu.Unlock()
+	b.done.Go(func() { b.dispatch(ctx) })
+	for _, t := range b.timers {
+		b.done.Go(func() { b.runTimer(ctx, t) })
+	}
+	return nil
+}
 
-// Close waits until every delivery under way has come to its end.
-func (b *Bus) Close() error { return nil }
+// Close stops the bus and waits until every delivery under way has come to its end; those that
+// have not succeeded are taken up by the next Start.
+func (b *Bus) Close() error {
+	if b.cancel == nil {
+		return nil
+	}
+	b.cancel()
+	b.done.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.running {
+		return nil
+	}
+	b.running = false
+	err := b.outbox.close()
+	if b.events != nil {
+		err = errors.Join(err, b.events.Close())
+	}
+	return err
+}
 
-// Put puts one event of any source on its bus and returns its id once it is durable.
-func (b *Bus) Put(ctx context.Context, e Entry) (string, error) { return "", nil }
+// Put puts one event of any source on its bus, as AWS services do, and returns its id once it is
+// durable. (The HTTP API refuses sources that begin with "aws.".)
+func (b *Bus) Put(_ context.Context, e Entry) (string, error) {
+	if fault := b.check(e); fault != nil {
+		return "", fmt.Errorf("put event on bus %q: %w", e.Bus, fault)
+	}
+	ev := b.newEvent(e)
+	if err := b.publish([]event{ev}); err != nil {
+		return "", fmt.Errorf("put event on bus %q: %w", e.Bus, err)
+	}
+	return ev.ID, nil
+}
 
-// ServeHTTP answers EventBridge's JSON protocol.
-func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {}
+// publish archives events, appends them to the events file and makes their deliveries durable.
+func (b *Bus) publish(events []event) error {
+	var deliveries []delivery
+	var lines []byte
+	for _, ev := range events {
+		raw, err := ev.encode()
+		if err != nil {
+			return err
+		}
+		lines = append(append(lines, raw...), '\n')
+		for _, a := range b.archives {
+			if err := a.add(ev, raw); err != nil {
+				return err
+			}
+		}
+		deliveries = append(deliveries, b.route(ev, raw, nil)...)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.running {
+		return errNotRunning
+	}
+	if b.events != nil {
+		if _, err := b.events.Write(lines); err != nil {
+			return fmt.Errorf("append to the events file: %w", err)
+		}
+	}
+	return b.outbox.add(deliveries)
+}
+
+// route makes the deliveries of an event: one for each target of each rule that matches. With only
+// set, no other rules are considered.
+func (b *Bus) route(ev event, raw json.RawMessage, only map[string]bool) []delivery {
+	var all []delivery
+	for _, r := range b.rules {
+		if r.bus != ev.bus || r.pattern == nil || only != nil && !only[r.ARN] || !r.pattern.Match(raw) {
+			continue
+		}
+		for _, t := range r.targets {
+			all = append(all, b.newDelivery(r, t, raw))
+		}
+	}
+	return all
+}
+
+func exponential(retry int) time.Duration {
+	ceiling := time.Hour
+	if retry < 12 {
+		ceiling = time.Second << (retry - 1)
+	}
+	return rand.N(ceiling) + time.Millisecond
+}
