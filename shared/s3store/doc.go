@@ -4,7 +4,7 @@
 // # Signing
 //
 // Presigner signs PUT and GET requests with the SDK's aws/signer/v4 on requests that it
-// prepares itself: about a sixth of the work of the SDK's presign client, and the same URL
+// prepares itself: about a third of the work of the SDK's presign client, and the same URL
 // byte for byte (a property test compares them; of an empty object, whose content type the
 // SDK would leave unsigned, the URL differs on purpose). Every header that decides what is stored
 // is signed, so that S3 refuses a request that differs: host, content-length (unless zero),

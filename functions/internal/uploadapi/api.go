@@ -47,7 +47,7 @@ func New(deps Deps) http.Handler {
 
 // Document returns the OpenAPI 3.1 document of the API.
 func Document() ([]byte, error) {
-	return httpapi.Document(build(http.NewServeMux(), Deps{})) //nolint:wrapcheck // says what it was doing
+	return httpapi.Document(build(http.NewServeMux(), Deps{}))
 }
 
 func build(mux *http.ServeMux, deps Deps) huma.API {

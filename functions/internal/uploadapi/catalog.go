@@ -36,7 +36,7 @@ type Members interface {
 
 // Uploads keeps uploads and the quota that they hold.
 type Uploads interface {
-	OpenUpload(ctx context.Context, u upload.Upload) (upload.Upload, error)
+	OpenUpload(ctx context.Context, w workspace.Workspace, u upload.Upload) (upload.Upload, error)
 	Upload(ctx context.Context, ws, id string) (upload.Upload, error)
 	EndUpload(ctx context.Context, ws, id string, event upload.Event, by upload.Actor) (upload.Upload, error)
 }
@@ -47,5 +47,5 @@ type Objects interface {
 	Object(ctx context.Context, ws, id string) (object.Object, error)
 	ListObjects(ctx context.Context, ws, parent string, page catalog.Page) ([]object.Object, string, error)
 	ListByState(ctx context.Context, ws string, state object.State, page catalog.Page) ([]object.Object, string, error)
-	DeleteObject(ctx context.Context, ws, id, by string, ifRev int64) (object.Object, error)
+	DeleteObject(ctx context.Context, ws, id string, ifRev int64, by string) (object.Object, error)
 }

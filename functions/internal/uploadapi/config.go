@@ -18,5 +18,5 @@ func ParseConfig(s *boot.Settings) (Config, error) {
 		SignerRoleARN:   s.Required("STOWAGE_SIGNER_ROLE_ARN"),
 		CursorSecretARN: s.Required("STOWAGE_CURSOR_SECRET_ARN"),
 	}
-	return cfg, s.Err() //nolint:wrapcheck // names the variables already
+	return cfg, s.Err()
 }

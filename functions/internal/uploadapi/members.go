@@ -108,5 +108,5 @@ func (a *api) removeMember(ctx context.Context, in *memberPath) (*struct{}, erro
 		return nil, fmt.Errorf("remove member %s of %s: %w", in.Sub, ws, err)
 	}
 	a.members.forget(ws, in.Sub)
-	return nil, nil //nolint:nilnil // no content
+	return nil, nil
 }

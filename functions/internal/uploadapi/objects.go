@@ -92,7 +92,7 @@ func (a *api) objectRoutes(routes huma.API) {
 		id: "deleteObject", method: http.MethodDelete, path: "/v1/objects/{id}", tag: "objects", status: http.StatusNoContent,
 		summary: "Delete an object softly",
 		detail:  "Frees its path. It holds its quota until it is purged. Deleting twice changes nothing.",
-		access:  toWrite(), codes: []fault.Code{fault.NotFound, fault.PreconditionFailed, fault.NotAvailable},
+		access:  toWrite(), codes: []fault.Code{fault.NotFound, fault.PreconditionFailed, fault.Conflict},
 	}, a.deleteObject)
 	a.contentRoute(routes)
 }
@@ -107,7 +107,7 @@ func (a *api) getObject(ctx context.Context, in *objectPath) (*objectAnswer, err
 
 func (a *api) object(ctx context.Context, id string) (object.Object, error) {
 	if !object.IsID(id) {
-		return object.Object{}, fault.New(fault.NotFound, "there is no object with this id")
+		return object.Object{}, noObject()
 	}
 	o, err := a.Catalog.Object(ctx, callerFrom(ctx).workspace, id)
 	if err != nil {
@@ -116,19 +116,20 @@ func (a *api) object(ctx context.Context, id string) (object.Object, error) {
 	return o, nil
 }
 
+func noObject() error { return fault.New(fault.NotFound, "there is no object with this id") }
+
 func (a *api) deleteObject(ctx context.Context, in *objectDelete) (*struct{}, error) {
 	ifRev, err := revOf(in.IfMatch)
 	if err != nil {
 		return nil, err
 	}
-	o, err := a.object(ctx, in.ID)
-	if err != nil {
-		return nil, err
+	if !object.IsID(in.ID) {
+		return nil, noObject()
 	}
-	if _, err := a.Catalog.DeleteObject(ctx, o.Workspace, o.ID, callerFrom(ctx).sub, ifRev); err != nil {
+	if _, err := a.Catalog.DeleteObject(ctx, callerFrom(ctx).workspace, in.ID, ifRev, callerFrom(ctx).sub); err != nil {
 		return nil, fmt.Errorf("delete object %s: %w", in.ID, err)
 	}
-	return nil, nil //nolint:nilnil // no content
+	return nil, nil
 }
 
 func etag(rev int64) string { return `"` + strconv.FormatInt(rev, 10) + `"` }

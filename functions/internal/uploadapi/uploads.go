@@ -139,17 +139,17 @@ func (a *api) openUpload(ctx context.Context, in *newUpload) (*openedUpload, err
 	if u.ObjectID, err = a.objectAt(ctx, u); err != nil {
 		return nil, err
 	}
-	u.S3Key = object.Key(u.Workspace, u.ObjectID, u.ID)
 	// Signed first: a session that cannot be had must not leave a reservation.
 	put, err := a.Signer.PresignPut(ctx, s3store.PutRequest{
-		Key: u.S3Key, Size: u.Size, ContentType: u.ContentType, SHA256: u.SHA256,
+		Key:  object.Key(u.Workspace, u.ObjectID, u.ID),
+		Size: u.Size, ContentType: u.ContentType, SHA256: u.SHA256,
 		Expires: time.Duration(in.Body.ExpiresIn) * time.Second,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sign the put of upload %s: %w", u.ID, err)
 	}
 	u.ExpiresAt = put.ExpiresAt.Add(lateBytes)
-	if u, err = a.Catalog.OpenUpload(ctx, u); err != nil {
+	if u, err = a.Catalog.OpenUpload(ctx, w, u); err != nil {
 		return nil, fmt.Errorf("open upload %s: %w", u.ID, err)
 	}
 	out := &openedUpload{Location: "/v1/uploads/" + u.ID}
@@ -173,7 +173,6 @@ func (a *api) declared(ctx context.Context, in *newUpload) upload.Upload {
 		IfExists:    upload.IfExists(in.Body.IfExists),
 		Tags:        in.Body.Tags,
 		Metadata:    in.Body.Metadata,
-		State:       upload.Open,
 		CreatedBy:   c.sub,
 		CreatedAt:   a.Now().UTC(),
 	}
@@ -182,19 +181,12 @@ func (a *api) declared(ctx context.Context, in *newUpload) upload.Upload {
 // admit refuses what can be refused before anything is read or written of the upload.
 func admit(w workspace.Workspace, u upload.Upload) error {
 	if err := u.Validate(); err != nil {
-		return err //nolint:wrapcheck // names the fields already
+		return err
 	}
 	if err := headerSafe(u.ContentType); err != nil {
 		return err
 	}
-	if err := w.Types.Permits(u.ContentType); err != nil {
-		return err //nolint:wrapcheck // names the type already
-	}
-	if u.Size > w.Quota.MaxObjectBytes {
-		return fault.New(fault.TooLarge, "an object of this workspace has at most %d bytes, this one has %d", w.Quota.MaxObjectBytes, u.Size).
-			With("size", u.Size).With("limit", w.Quota.MaxObjectBytes)
-	}
-	return nil
+	return w.Types.Permits(u.ContentType)
 }
 
 // headerSafe refuses a content type that HTTP clients and signers would not send and
@@ -227,34 +219,24 @@ func (a *api) objectAt(ctx context.Context, u upload.Upload) (string, error) {
 }
 
 func (a *api) getUpload(ctx context.Context, in *uploadPath) (*uploadAnswer, error) {
-	u, err := a.upload(ctx, in.ID)
+	if !object.IsID(in.ID) {
+		return nil, noUpload()
+	}
+	u, err := a.Catalog.Upload(ctx, callerFrom(ctx).workspace, in.ID)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read upload %s: %w", in.ID, err)
 	}
 	return &uploadAnswer{Body: viewUpload(u)}, nil
 }
 
-func (a *api) upload(ctx context.Context, id string) (upload.Upload, error) {
-	if !object.IsID(id) {
-		return upload.Upload{}, fault.New(fault.NotFound, "there is no upload with this id")
-	}
-	u, err := a.Catalog.Upload(ctx, callerFrom(ctx).workspace, id)
-	if err != nil {
-		return upload.Upload{}, fmt.Errorf("read upload %s: %w", id, err)
-	}
-	return u, nil
-}
+func noUpload() error { return fault.New(fault.NotFound, "there is no upload with this id") }
 
 func (a *api) abortUpload(ctx context.Context, in *uploadPath) (*struct{}, error) {
-	u, err := a.upload(ctx, in.ID)
-	if err != nil {
-		return nil, err
+	if !object.IsID(in.ID) {
+		return nil, noUpload()
 	}
-	if u.State == upload.Aborted {
-		return nil, nil //nolint:nilnil // no content
-	}
-	if _, err := a.Catalog.EndUpload(ctx, u.Workspace, u.ID, upload.Abort, upload.Client); err != nil {
+	if _, err := a.Catalog.EndUpload(ctx, callerFrom(ctx).workspace, in.ID, upload.Abort, upload.Client); err != nil {
 		return nil, fmt.Errorf("abort upload %s: %w", in.ID, err)
 	}
-	return nil, nil //nolint:nilnil // no content
+	return nil, nil
 }

@@ -1,0 +1,41 @@
+// Command upload-api is the function behind the HTTP API.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/stowage-dev/stowage/functions/internal/uploadapi"
+	"github.com/stowage-dev/stowage/shared/boot"
+	"github.com/stowage-dev/stowage/shared/cursor"
+	"github.com/stowage-dev/stowage/shared/ddbstore"
+	"github.com/stowage-dev/stowage/shared/httpapi"
+	"github.com/stowage-dev/stowage/shared/s3store"
+	"github.com/stowage-dev/stowage/shared/smkeyring"
+)
+
+func main() { boot.Start(build) }
+
+func build(rt *boot.Runtime) (lambda.Handler, error) {
+	cfg, err := uploadapi.ParseConfig(rt.Settings)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := s3store.NewSigner(context.Background(), rt.AWS, s3store.SignerConfig{
+		Bucket: cfg.Bucket, RoleARN: cfg.SignerRoleARN, SessionName: rt.Function, Now: rt.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys := smkeyring.New(secretsmanager.NewFromConfig(rt.AWS), cfg.CursorSecretARN, rt.Now)
+	handler := uploadapi.New(uploadapi.Deps{
+		Catalog: ddbstore.New(dynamodb.NewFromConfig(rt.AWS), ddbstore.Config{Table: cfg.Table, Now: rt.Now}),
+		Signer:  signer, Cursors: cursor.NewCodec(keys, rand.Reader),
+		NewID: uploadapi.NewIDs(rt.Now, rand.Reader), Now: rt.Now, Log: rt.Log,
+	})
+	return boot.JSON(httpapi.NewGateway(handler).Handle), nil
+}
