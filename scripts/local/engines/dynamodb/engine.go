@@ -1,0 +1,217 @@
+// Package dynamodb runs the DynamoDB engine of the local runtime: dynoxide, a
+// single binary that speaks the DynamoDB and DynamoDB Streams protocols over one
+// SQLite file, or any other DynamoDB-compatible endpoint.
+//
+// What is acknowledged survives a kill of the runtime. The engine verifies no
+// signatures and knows no policies: only the gateway may talk to it.
+package dynamodb
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/child"
+)
+
+const (
+	// startTimeout is generous: the engine was seen to be ready in 10 ms.
+	startTimeout = 15 * time.Second
+	stopGrace    = 3 * time.Second
+	// DefaultSweep is how often expired items are looked for. DynamoDB itself
+	// promises days; a developer wants to see it happen.
+	DefaultSweep = 10 * time.Second
+)
+
+// Config says what to run.
+type Config struct {
+	// Endpoint of an engine that already runs; empty: Program is started.
+	Endpoint string
+	Program  string // path of the dynoxide binary
+	DBPath   string // the database file
+	Tables   []Table
+	Sweep    time.Duration // zero: DefaultSweep
+	Logger   *slog.Logger
+	Stderr   io.Writer // the engine's own output; nil: only its end is kept
+}
+
+// Engine is a running engine with its tables in place.
+type Engine struct {
+	cfg      Config
+	endpoint string
+	process  *child.Process // nil when the endpoint was given
+	died     chan error
+	closing  chan struct{}
+	once     sync.Once
+	tasks    sync.WaitGroup
+}
+
+// Program is where npm puts the engine for this machine.
+func Program(nodeModules string) string {
+	arch := map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
+	return filepath.Join(nodeModules, "@dynoxide", runtime.GOOS+"-"+arch, "dynoxide")
+}
+
+// Start runs the engine, waits until it answers and brings its tables into the
+// declared state. The engine stops on Close, or when ctx ends.
+func Start(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Sweep == 0 {
+		cfg.Sweep = DefaultSweep
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{cfg: cfg, endpoint: cfg.Endpoint, died: make(chan error, 1), closing: make(chan struct{})}
+	if cfg.Endpoint == "" {
+		if err := e.run(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.provision(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// Endpoint is the engine's base URL.
+func (e *Engine) Endpoint() string { return e.endpoint }
+
+// PID is the engine's process, or 0 when the endpoint was given.
+func (e *Engine) PID() int {
+	if e.process == nil {
+		return 0
+	}
+	return e.process.PID()
+}
+
+// Wait receives an error if the engine ends without having been asked to.
+func (e *Engine) Wait() <-chan error { return e.died }
+
+// Close stops the engine and returns when it is gone.
+func (e *Engine) Close() error {
+	e.once.Do(func() { close(e.closing) })
+	var err error
+	if e.process != nil {
+		err = e.process.Stop(stopGrace)
+	}
+	e.tasks.Wait()
+	return err
+}
+
+// run starts the process on free ports. A port that was free can be taken
+// before the engine listens, so it tries again.
+func (e *Engine) run(ctx context.Context) error {
+	if _, err := os.Stat(e.cfg.Program); err != nil {
+		return fmt.Errorf("find the DynamoDB engine: %w; run `make setup`, or set STOWAGE_DYNAMODB_ENDPOINT to any DynamoDB-compatible endpoint", err)
+	}
+	const attempts = 3
+	var err error
+	for range attempts {
+		if err = e.launch(ctx); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("start the DynamoDB engine: %w", err)
+}
+
+func (e *Engine) launch(ctx context.Context) error {
+	port, sweepPort, err := freePorts()
+	if err != nil {
+		return err
+	}
+	token := rand.Text()
+	cmd := exec.Command(e.cfg.Program, "serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--db-path", e.cfg.DBPath,
+		"--mcp", "--mcp-host", "127.0.0.1", "--mcp-port", strconv.Itoa(sweepPort))
+	cmd.Env = append(os.Environ(), "DYNOXIDE_MCP_AUTH_TOKEN="+token)
+	cmd.Stdout, cmd.Stderr = e.cfg.Stderr, e.cfg.Stderr
+	if cmd.Stderr == nil {
+		cmd.Stdout = io.Discard
+	}
+	process, err := child.Start(cmd)
+	if err != nil {
+		return err
+	}
+	endpoint := "http://127.0.0.1:" + strconv.Itoa(port)
+	if err := awaitReady(ctx, endpoint, process); err != nil {
+		return errors.Join(err, process.Stop(0))
+	}
+	e.process, e.endpoint = process, endpoint
+	sweeper := &sweeper{url: "http://127.0.0.1:" + strconv.Itoa(sweepPort) + "/mcp", token: token, logger: e.cfg.Logger}
+	e.tasks.Go(func() { sweeper.run(e.closing, process.Done(), e.cfg.Sweep) })
+	e.tasks.Go(func() { e.watch(ctx) })
+	return nil
+}
+
+// watch reports the end of the process, unless it was asked for.
+func (e *Engine) watch(ctx context.Context) {
+	select {
+	case <-e.process.Done():
+	case <-ctx.Done():
+		_ = e.process.Stop(stopGrace) // Close reports what it cannot stop
+		return
+	case <-e.closing:
+		return
+	}
+	select {
+	case <-e.closing:
+		return
+	default:
+	}
+	err := e.process.Err()
+	if err == nil {
+		err = errors.New("it exited with status 0")
+	}
+	e.died <- fmt.Errorf("the DynamoDB engine ended: %w", err)
+}
+
+// freePorts finds two ports that nothing listens on.
+func freePorts() (int, int, error) {
+	var ports [2]int
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, 0, fmt.Errorf("find a free port: %w", err)
+		}
+		defer l.Close()
+		addr, ok := l.Addr().(*net.TCPAddr)
+		if !ok {
+			return 0, 0, fmt.Errorf("find a free port: %s is no TCP address", l.Addr())
+		}
+		ports[i] = addr.Port
+	}
+	return ports[0], ports[1], nil
+}
+
+// awaitReady polls until the engine answers, or has died.
+func awaitReady(ctx context.Context, endpoint string, process *child.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	client := newClient(endpoint)
+	for {
+		err := ping(ctx, client)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-process.Done():
+			if cause := process.Err(); cause != nil {
+				return cause
+			}
+			return errors.New("it exited before it was ready")
+		case <-ctx.Done():
+			return fmt.Errorf("no answer within %s: %w", startTimeout, err)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
