@@ -37,7 +37,7 @@ func NewAlarmTopic(scope constructs.Construct, id *string, props *AlarmTopicProp
 	}
 	a := &AlarmTopic{}
 	constructs.NewConstruct_Override(a, scope, id)
-	a.key = newKey(a, "Key", "Encrypts alarms", orRetain(p.RemovalPolicy))
+	a.key = newKey(a, "Encrypts alarms", orRetain(p.RemovalPolicy))
 	a.topic = awssns.NewTopic(a, jsii.String("Default"), &awssns.TopicProps{
 		EnforceSSL: jsii.Bool(true),
 		MasterKey:  a.key,

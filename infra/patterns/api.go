@@ -14,8 +14,8 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// HttpApiProps configures an HttpApi. Issuer and Audience are required.
-type HttpApiProps struct {
+// HTTPAPIProps configures an HTTPAPI. Issuer and Audience are required.
+type HTTPAPIProps struct {
 	// Issuer is the URL of the OpenID Connect issuer whose tokens are accepted.
 	Issuer *string
 	// Audience is what a token's aud or client_id must be one of.
@@ -38,17 +38,17 @@ type HttpApiProps struct {
 	RemovalPolicy awscdk.RemovalPolicy
 }
 
-// HttpApi is an HTTP API all of whose routes want a JWT, throttled, with
+// HTTPAPI is an HTTP API all of whose routes want a JWT, throttled, with
 // access logs as JSON and with metrics by route.
-type HttpApi struct {
+type HTTPAPI struct {
 	constructs.Construct
 	api   awsapigatewayv2.HttpApi
 	stage awsapigatewayv2.HttpStage
 	logs  awslogs.LogGroup
 }
 
-// NewHttpApi makes an HttpApi without routes.
-func NewHttpApi(scope constructs.Construct, id *string, props *HttpApiProps) *HttpApi {
+// NewHTTPAPI makes an HTTPAPI without routes.
+func NewHTTPAPI(scope constructs.Construct, id *string, props *HTTPAPIProps) *HTTPAPI {
 	p := *props
 	p.RateLimit = orDefault(p.RateLimit, 1000)
 	p.BurstLimit = orDefault(p.BurstLimit, 2000)
@@ -59,7 +59,7 @@ func NewHttpApi(scope constructs.Construct, id *string, props *HttpApiProps) *Ht
 	requireRange(scope, id, "BurstLimit", p.BurstLimit, 1, 5000)
 	requireIssuer(scope, id, p.Issuer, p.Audience)
 
-	a := &HttpApi{}
+	a := &HTTPAPI{}
 	constructs.NewConstruct_Override(a, scope, id)
 	a.api = awsapigatewayv2.NewHttpApi(a, jsii.String("Default"), &awsapigatewayv2.HttpApiProps{
 		CorsPreflight:      apiCORS(p),
@@ -101,7 +101,7 @@ func requireIssuer(scope constructs.Construct, id, issuer *string, audience *[]*
 
 // apiCORS answers preflight requests at the gateway. Routes name their methods
 // and never say ANY, which would catch OPTIONS and ask it for a token.
-func apiCORS(p HttpApiProps) *awsapigatewayv2.CorsPreflightOptions {
+func apiCORS(p HTTPAPIProps) *awsapigatewayv2.CorsPreflightOptions {
 	if p.Origins == nil || len(*p.Origins) == 0 {
 		return nil
 	}
@@ -144,7 +144,7 @@ func accessLogFormat() string {
 
 // Route sends the requests for path with one of the methods to function. A
 // path may hold parameters: "/v1/{proxy+}".
-func (a *HttpApi) Route(path string, function *Function, methods ...awsapigatewayv2.HttpMethod) {
+func (a *HTTPAPI) Route(path string, function *Function, methods ...awsapigatewayv2.HttpMethod) {
 	integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(function.Node().Id(), function.function,
 		&awsapigatewayv2integrations.HttpLambdaIntegrationProps{
 			PayloadFormatVersion: awsapigatewayv2.PayloadFormatVersion_VERSION_2_0(),
@@ -154,25 +154,25 @@ func (a *HttpApi) Route(path string, function *Function, methods ...awsapigatewa
 	a.api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{Path: jsii.String(path), Methods: &methods, Integration: integration})
 }
 
-// Api gives the API itself.
-func (a *HttpApi) Api() awsapigatewayv2.HttpApi { return a.api }
+// API gives the API itself.
+func (a *HTTPAPI) API() awsapigatewayv2.HttpApi { return a.api }
 
 // Stage gives the stage that serves the API.
-func (a *HttpApi) Stage() awsapigatewayv2.HttpStage { return a.stage }
+func (a *HTTPAPI) Stage() awsapigatewayv2.HttpStage { return a.stage }
 
-// Url is where the API is reached, without a slash at its end.
-func (a *HttpApi) Url() *string { return a.api.ApiEndpoint() }
+// URL is where the API is reached, without a slash at its end.
+func (a *HTTPAPI) URL() *string { return a.api.ApiEndpoint() }
 
 // MetricCount counts requests, over 5 minutes.
-func (a *HttpApi) MetricCount() awscloudwatch.Metric { return a.api.MetricCount(nil) }
+func (a *HTTPAPI) MetricCount() awscloudwatch.Metric { return a.api.MetricCount(nil) }
 
 // MetricClientErrors counts answers of 400 to 499, over 5 minutes.
-func (a *HttpApi) MetricClientErrors() awscloudwatch.Metric { return a.api.MetricClientError(nil) }
+func (a *HTTPAPI) MetricClientErrors() awscloudwatch.Metric { return a.api.MetricClientError(nil) }
 
 // MetricServerErrors counts answers of 500 to 599, over 5 minutes.
-func (a *HttpApi) MetricServerErrors() awscloudwatch.Metric { return a.api.MetricServerError(nil) }
+func (a *HTTPAPI) MetricServerErrors() awscloudwatch.Metric { return a.api.MetricServerError(nil) }
 
 // MetricLatency is the time to answer at the given statistic, such as "p99".
-func (a *HttpApi) MetricLatency(statistic string) awscloudwatch.Metric {
+func (a *HTTPAPI) MetricLatency(statistic string) awscloudwatch.Metric {
 	return a.api.MetricLatency(&awscloudwatch.MetricOptions{Statistic: jsii.String(statistic)})
 }

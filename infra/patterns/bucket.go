@@ -54,7 +54,7 @@ func NewUploadBucket(scope constructs.Construct, id *string, props *UploadBucket
 	b := &UploadBucket{key: p.EncryptionKey}
 	constructs.NewConstruct_Override(b, scope, id)
 	if b.key == nil {
-		b.key = newKey(b, "Key", "Encrypts uploaded objects", p.RemovalPolicy)
+		b.key = newKey(b, "Encrypts uploaded objects", p.RemovalPolicy)
 	}
 	if p.AccessLogs == nil {
 		p.AccessLogs = NewAccessLogsBucket(b, jsii.String("AccessLogs"), &AccessLogsBucketProps{RemovalPolicy: p.RemovalPolicy}).Bucket()
@@ -176,9 +176,9 @@ func (b *UploadBucket) grantKey(grantee awsiam.IGrantable, actions ...string) aw
 	})
 }
 
-// newKey makes a customer-managed key that is rotated every year.
-func newKey(scope constructs.Construct, id, description string, removal awscdk.RemovalPolicy) awskms.Key {
-	return awskms.NewKey(scope, jsii.String(id), &awskms.KeyProps{
+// newKey makes a construct's own customer-managed key, which is rotated every year.
+func newKey(scope constructs.Construct, description string, removal awscdk.RemovalPolicy) awskms.Key {
+	return awskms.NewKey(scope, jsii.String("Key"), &awskms.KeyProps{
 		Description:       jsii.String(description),
 		EnableKeyRotation: jsii.Bool(true),
 		RemovalPolicy:     removal,

@@ -48,7 +48,7 @@ func NewDeadLetterBucket(scope constructs.Construct, id *string, props *DeadLett
 	d := &DeadLetterBucket{key: p.EncryptionKey}
 	constructs.NewConstruct_Override(d, scope, id)
 	if d.key == nil {
-		d.key = newKey(d, "Key", "Encrypts dead letters", p.RemovalPolicy)
+		d.key = newKey(d, "Encrypts dead letters", p.RemovalPolicy)
 	}
 	if p.AccessLogs == nil {
 		p.AccessLogs = NewAccessLogsBucket(d, jsii.String("AccessLogs"), &AccessLogsBucketProps{RemovalPolicy: p.RemovalPolicy}).Bucket()

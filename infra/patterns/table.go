@@ -74,7 +74,7 @@ func NewCatalogTable(scope constructs.Construct, id *string, props *CatalogTable
 	t := &CatalogTable{key: p.EncryptionKey}
 	constructs.NewConstruct_Override(t, scope, id)
 	if t.key == nil {
-		t.key = newKey(t, "Key", "Encrypts a table", p.RemovalPolicy)
+		t.key = newKey(t, "Encrypts a table", p.RemovalPolicy)
 	}
 	t.table = awsdynamodb.NewTableV2(t, jsii.String("Default"), &awsdynamodb.TablePropsV2{
 		Billing:                awsdynamodb.Billing_OnDemand(nil),

@@ -25,10 +25,10 @@ type UserPoolProps struct {
 	// DomainPrefix is the first label of the domain where tokens are had. It is
 	// unique in the region, over all accounts.
 	DomainPrefix *string
-	// CallbackUrls are where people are sent after they have signed in, and
-	// LogoutUrls after they have signed out. Nil: http://localhost:3000.
-	CallbackUrls *[]*string
-	LogoutUrls   *[]*string
+	// CallbackURLs are where people are sent after they have signed in, and
+	// LogoutURLs after they have signed out. Nil: http://localhost:3000.
+	CallbackURLs *[]*string
+	LogoutURLs   *[]*string
 	// TokenClaims adds claims to access tokens; it is called with version 3 of
 	// the event, so for machine clients too. Nil: no claims are added.
 	TokenClaims *Function
@@ -53,8 +53,8 @@ type UserPool struct {
 func NewUserPool(scope constructs.Construct, id *string, props *UserPoolProps) *UserPool {
 	p := *props
 	p.RemovalPolicy = orRetain(p.RemovalPolicy)
-	p.CallbackUrls = orDefault(p.CallbackUrls, *jsii.Strings("http://localhost:3000"))
-	p.LogoutUrls = orDefault(p.LogoutUrls, *jsii.Strings("http://localhost:3000"))
+	p.CallbackURLs = orDefault(p.CallbackURLs, *jsii.Strings("http://localhost:3000"))
+	p.LogoutURLs = orDefault(p.LogoutURLs, *jsii.Strings("http://localhost:3000"))
 	if p.ResourceServer == nil || p.Scopes == nil || len(*p.Scopes) == 0 {
 		refuse(scope, id, "Scopes", "empty", "name the resource server and at least one scope")
 	}
@@ -118,8 +118,8 @@ func (u *UserPool) addClients(p UserPoolProps) {
 		EnableTokenRevocation: jsii.Bool(true),
 		GenerateSecret:        jsii.Bool(false),
 		OAuth: &awscognito.OAuthSettings{
-			CallbackUrls: p.CallbackUrls,
-			LogoutUrls:   p.LogoutUrls,
+			CallbackUrls: p.CallbackURLs,
+			LogoutUrls:   p.LogoutURLs,
 			Flows:        &awscognito.OAuthFlows{AuthorizationCodeGrant: jsii.Bool(true)},
 			Scopes:       &peopleScopes,
 		},
@@ -147,12 +147,12 @@ func (u *UserPool) Machines() awscognito.UserPoolClient { return u.machines }
 // Issuer is the URL that the pool's tokens name as their issuer.
 func (u *UserPool) Issuer() *string { return u.pool.UserPoolProviderUrl() }
 
-// ClientIds are the ids of both clients, the audience of an API.
-func (u *UserPool) ClientIds() *[]*string {
+// ClientIDs are the ids of both clients, the audience of an API.
+func (u *UserPool) ClientIDs() *[]*string {
 	return &[]*string{u.people.UserPoolClientId(), u.machines.UserPoolClientId()}
 }
 
-// TokenUrl is where tokens are had.
-func (u *UserPool) TokenUrl() *string {
+// TokenURL is where tokens are had.
+func (u *UserPool) TokenURL() *string {
 	return jsii.String(*u.domain.BaseUrl(nil) + "/oauth2/token")
 }

@@ -30,7 +30,7 @@ func (s *Service) addUploadAPI() {
 		},
 	})
 	role := s.UploadAPI.Role()
-	s.data.Catalog.Grant(role, "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem",
+	s.data.Catalog.Grant(role, "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem",
 		"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem")
 	s.data.Catalog.GrantQueryIndex(role, catalog.FolderIndex)
 	s.data.Catalog.GrantQueryIndex(role, catalog.StateIndex)
@@ -69,8 +69,7 @@ func (s *Service) addIngest() {
 	})
 	role := s.Ingest.Role()
 	s.data.Content.GrantVerify(role, objectPrefix)
-	s.data.Catalog.Grant(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem",
-		"dynamodb:DeleteItem", "dynamodb:ConditionCheckItem")
+	s.data.Catalog.Grant(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem")
 	s.data.DeadLetters.GrantWrite(role)
 	patterns.NewQueueFunction(s.Stack, jsii.String("IngestMapping"), &patterns.QueueFunctionProps{
 		Function:       s.Ingest,

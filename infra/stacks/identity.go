@@ -26,9 +26,9 @@ func (s *Service) addIssuer() (issuer *string, audience *[]*string) {
 	s.data.Catalog.GrantQueryIndex(s.TokenClaims.Role(), catalog.StateIndex)
 
 	pool := patterns.NewUserPool(s.Stack, jsii.String("Users"), &patterns.UserPoolProps{
-		CallbackUrls:   jsii.Strings(s.settings.CallbackURLs...),
+		CallbackURLs:   jsii.Strings(s.settings.CallbackURLs...),
 		DomainPrefix:   s.domainPrefix(),
-		LogoutUrls:     jsii.Strings(s.settings.LogoutURLs...),
+		LogoutURLs:     jsii.Strings(s.settings.LogoutURLs...),
 		RemovalPolicy:  s.settings.Stage.RemovalPolicy(),
 		ResourceServer: jsii.String("stowage"),
 		Scopes: &[]*patterns.Scope{
@@ -42,8 +42,8 @@ func (s *Service) addIssuer() (issuer *string, audience *[]*string) {
 	output(s.Stack, "UserPoolId", "User pool", pool.Pool().UserPoolId())
 	output(s.Stack, "PeopleClientId", "Client by which people sign in", pool.People().UserPoolClientId())
 	output(s.Stack, "MachineClientId", "Client by which programs get tokens", pool.Machines().UserPoolClientId())
-	output(s.Stack, "TokenUrl", "Where tokens are had", pool.TokenUrl())
-	return pool.Issuer(), pool.ClientIds()
+	output(s.Stack, "TokenUrl", "Where tokens are had", pool.TokenURL())
+	return pool.Issuer(), pool.ClientIDs()
 }
 
 // domainPrefix is unique in the region without being chosen by anybody: it ends

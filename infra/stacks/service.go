@@ -32,7 +32,7 @@ type Service struct {
 	Ingest      *patterns.Function
 	Fanout      *patterns.Function
 	TokenClaims *patterns.Function // nil when another issuer's tokens are taken
-	API         *patterns.HttpApi
+	API         *patterns.HTTPAPI
 	Alarms      *patterns.AlarmTopic
 
 	settings Settings
@@ -99,7 +99,7 @@ func (s *Service) addFunction(id, name string, p functionProps) *patterns.Functi
 // addAPI makes the HTTP API. Every method is named: ANY would catch the
 // preflight requests too, and ask them for a token.
 func (s *Service) addAPI(issuer *string, audience *[]*string) {
-	s.API = patterns.NewHttpApi(s.Stack, jsii.String("Api"), &patterns.HttpApiProps{
+	s.API = patterns.NewHTTPAPI(s.Stack, jsii.String("Api"), &patterns.HTTPAPIProps{
 		AllowHeaders:  jsii.Strings("authorization", "content-type", "idempotency-key", "if-match", "stowage-workspace"),
 		Audience:      audience,
 		BurstLimit:    jsii.Number(s.settings.APIBurst),
@@ -114,7 +114,7 @@ func (s *Service) addAPI(issuer *string, audience *[]*string) {
 	s.API.Route("/v1/{proxy+}", s.UploadAPI,
 		awsapigatewayv2.HttpMethod_GET, awsapigatewayv2.HttpMethod_POST, awsapigatewayv2.HttpMethod_PUT,
 		awsapigatewayv2.HttpMethod_PATCH, awsapigatewayv2.HttpMethod_DELETE)
-	output(s.Stack, "ApiUrl", "Where the API is reached", s.API.Url())
+	output(s.Stack, "ApiUrl", "Where the API is reached", s.API.URL())
 }
 
 // newCursorSecret makes the key that seals the cursors of lists. Writing a new

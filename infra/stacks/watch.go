@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/jsii-runtime-go"
 
@@ -32,6 +33,10 @@ func (s *Service) addAlarms() {
 		s.data.Ingest.MetricDeadLetters(), 1)
 	s.watch("FanoutGivenUp", "Changes of objects were given up by the stream mapping: their records are in the dead-letter bucket",
 		s.fanout.MetricGivenUp(), 1)
+	for _, f := range []named{{"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}} {
+		s.watch(f.id+"DeadLetters", f.id+" gave records up: they are in the dead-letter bucket below dead/, with the reason",
+			deadLettered(f.function), 1)
+	}
 	// A minute behind is not yet noticed by anybody; the stream keeps 24 hours.
 	s.watch("FanoutIteratorAge", "Events are over a minute behind the catalog: read the log of StreamFanout",
 		s.Fanout.MetricIteratorAge(), 60_000)
@@ -44,6 +49,18 @@ func (s *Service) watch(id, description string, metric awscloudwatch.IMetric, th
 		Description: jsii.String(description),
 		Metric:      metric,
 		Threshold:   jsii.Number(threshold),
+	})
+}
+
+// deadLettered counts the records that a function has written to the
+// dead-letter bucket, by the metric that the function itself reports.
+func deadLettered(f *patterns.Function) awscloudwatch.Metric {
+	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+		DimensionsMap: &map[string]*string{"function": f.Function().FunctionName()},
+		MetricName:    jsii.String("RecordsDeadLettered"),
+		Namespace:     jsii.String("Stowage"),
+		Period:        awscdk.Duration_Minutes(jsii.Number(1)),
+		Statistic:     jsii.String("Sum"),
 	})
 }
 
@@ -71,7 +88,7 @@ func (s *Service) addDashboard() {
 	dashboard.AddWidgets(
 		graph("Uploads waiting to be verified", s.data.Ingest.MetricDepth(), s.data.Ingest.MetricOldest()),
 		graph("Events behind the catalog (ms)", s.Fanout.MetricIteratorAge()),
-		graph("Dead letters", s.data.Ingest.MetricDeadLetters(), s.fanout.MetricGivenUp()),
+		graph("Dead letters", s.data.Ingest.MetricDeadLetters(), s.fanout.MetricGivenUp(), deadLettered(s.Ingest), deadLettered(s.Fanout)),
 	)
 	dashboard.AddWidgets(
 		graph("Function errors", each((*patterns.Function).MetricErrors)...),
