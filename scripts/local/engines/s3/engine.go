@@ -11,6 +11,7 @@ import (
 	"net/rpc"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -87,8 +88,12 @@ func command(cfg Config) (*exec.Cmd, error) {
 		}
 		argv = []string{self, Command}
 	}
+	dir, err := filepath.Abs(cfg.Dir) // the engine changes its working directory
+	if err != nil {
+		return nil, fmt.Errorf("find its directory: %w", err)
+	}
 	input, err := json.Marshal(settings{
-		Dir: cfg.Dir, Region: cfg.Region, MasterKey: cfg.MasterKey, Users: cfg.Users, Buckets: cfg.Buckets,
+		Dir: dir, Region: cfg.Region, MasterKey: cfg.MasterKey, Users: cfg.Users, Buckets: cfg.Buckets,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode its settings: %w", err)
