@@ -72,12 +72,14 @@ type Catalog interface {
 type Settler interface {
 	// Publish makes the version the object at the upload's path and settles the
 	// quota. It returns fault.PathTaken when another object has the path, and
-	// fault.UploadEnded when the upload has ended meanwhile.
+	// fault.UploadEnded when the upload has ended without this version.
 	Publish(ctx context.Context, u upload.Upload, f object.Facts) (object.Object, error)
-	// Reject ends the upload. Its quota stays reserved until Release.
-	Reject(ctx context.Context, u upload.Upload, f object.Facts, why object.Reason) (upload.Upload, error)
-	// Release gives back what an ended upload still holds of the quota.
-	Release(ctx context.Context, u upload.Upload) error
+	// RejectUpload ends the upload. Its quota stays reserved. It returns
+	// fault.UploadEnded when the upload has ended in another way, and
+	// fault.Conflict when this very version was published.
+	RejectUpload(ctx context.Context, u upload.Upload, f object.Facts, why object.Reason) (upload.Upload, error)
+	// ReleaseUpload gives back what an ended upload still holds of the quota.
+	ReleaseUpload(ctx context.Context, workspace, id string) error
 }
 
 // Parts is what a Handler works with.

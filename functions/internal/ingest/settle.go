@@ -18,7 +18,7 @@ func (h *Handler) ingest(ctx context.Context, r record) error {
 	if err != nil {
 		h.Metrics.Add("IngestForeignKeys", 1)
 		h.Log.LogAttrs(ctx, slog.LevelWarn, "S3 event for a key that is not content", slog.String("event", r.event))
-		return nil
+		return nil //nolint:nilerr // a key that is not ours is nothing to fail for
 	}
 	if r.family() != created {
 		h.Metrics.Add("IngestIgnoredEvents", 1, observe.Dimension{Name: "event", Value: r.family()})
@@ -46,7 +46,7 @@ func (h *Handler) settle(ctx context.Context, key object.KeyParts, at object.Loc
 		return h.clear(ctx, u, at)
 	}
 	err = h.verifyAndPublish(ctx, u, at)
-	if fault.Is(err, fault.UploadEnded) {
+	if fault.Is(err, fault.UploadEnded) || fault.Is(err, fault.Conflict) {
 		return h.clearEnded(ctx, key, at)
 	}
 	return err
@@ -81,7 +81,7 @@ func (h *Handler) rejectFor(ctx context.Context, u upload.Upload, at object.Loca
 		return err
 	}
 	why := object.Reason{Code: fault.CodeOf(no.error), Detail: no.Error()}
-	u, err = h.Settler.Reject(ctx, u, facts, why)
+	u, err = h.Settler.RejectUpload(ctx, u, facts, why)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (h *Handler) clearEnded(ctx context.Context, key object.KeyParts, at object
 // clear deals with a version whose upload has ended: it stays only if it is the one
 // that was published. Quota is given back after the bytes are gone, never before.
 func (h *Handler) clear(ctx context.Context, u upload.Upload, at object.Location) error {
-	if u.State == upload.Available && u.S3VersionID == at.VersionID {
+	if u.Keeps(at.VersionID) {
 		h.Metrics.Add("IngestRepeats", 1)
 		return nil
 	}
@@ -114,8 +114,8 @@ func (h *Handler) clear(ctx context.Context, u upload.Upload, at object.Location
 	}
 	h.Metrics.Add("IngestDeletedVersions", 1)
 	h.Log.LogAttrs(ctx, slog.LevelInfo, "version deleted for good", slog.String("uploadState", string(u.State)))
-	if len(u.Reservation) == 0 {
-		return nil
+	if len(u.Reservation) == 0 || u.S3VersionID != "" && u.S3VersionID != at.VersionID {
+		return nil // nothing is held, or it is held for another version of the key
 	}
-	return h.Settler.Release(ctx, u)
+	return h.Settler.ReleaseUpload(ctx, u.Workspace, u.ID)
 }
