@@ -25,17 +25,15 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := s3store.NewSigner(context.Background(), rt.AWS, s3store.SignerConfig{
-		Bucket: cfg.Bucket, RoleARN: cfg.SignerRoleARN, SessionName: rt.Function, Now: rt.Now,
-	})
+	signer, err := s3store.NewSigner(context.Background(), rt.AWS, s3store.SignerConfig{Bucket: cfg.Bucket, RoleARN: cfg.SignerRoleARN, SessionName: rt.Function, Now: rt.Now})
 	if err != nil {
 		return nil, err
 	}
-	keys := smkeyring.New(secretsmanager.NewFromConfig(rt.AWS), cfg.CursorSecretARN, rt.Now)
 	handler := uploadapi.New(uploadapi.Deps{
 		Catalog: ddbstore.New(dynamodb.NewFromConfig(rt.AWS), ddbstore.Config{Table: cfg.Table, Now: rt.Now}),
-		Signer:  signer, Cursors: cursor.NewCodec(keys, rand.Reader),
-		NewID: uploadapi.NewIDs(rt.Now, rand.Reader), Now: rt.Now, Log: rt.Log,
+		Cursors: cursor.NewCodec(smkeyring.New(secretsmanager.NewFromConfig(rt.AWS), cfg.CursorSecretARN, rt.Now), rand.Reader),
+		Signer:  signer,
+		NewID:   uploadapi.NewIDs(rt.Now, rand.Reader), Now: rt.Now, Log: rt.Log,
 	})
 	return boot.JSON(httpapi.NewGateway(handler).Handle), nil
 }
