@@ -45,11 +45,7 @@ type Process struct {
 // cmd.Stderr when that is set.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, stderr: &tail{}, done: make(chan struct{})}
-	if cmd.Stderr == nil {
-		cmd.Stderr = p.stderr
-	} else {
-		cmd.Stderr = io.MultiWriter(cmd.Stderr, p.stderr)
-	}
+	p.keepStderr()
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -67,6 +63,31 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
 	}
 	return p, nil
+}
+
+// keepStderr makes standard error go to the tail too. Where the caller gave one
+// writer for both outputs it must stay one: os/exec then copies from one
+// goroutine, so that the writer need not be safe for concurrent use.
+func (p *Process) keepStderr() {
+	if p.cmd.Stderr == nil {
+		p.cmd.Stderr = p.stderr
+		return
+	}
+	both := p.cmd.Stdout != nil && sameWriter(p.cmd.Stdout, p.cmd.Stderr)
+	p.cmd.Stderr = io.MultiWriter(p.cmd.Stderr, p.stderr)
+	if both {
+		p.cmd.Stdout = p.cmd.Stderr
+	}
+}
+
+// sameWriter compares writers whose types may not be comparable.
+func sameWriter(a, b io.Writer) (same bool) {
+	defer func() {
+		if recover() != nil {
+			same = false
+		}
+	}()
+	return a == b
 }
 
 // run starts the process and waits for it on one OS thread: the parent-death

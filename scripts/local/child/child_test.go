@@ -2,6 +2,7 @@ package child_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -137,6 +138,17 @@ func TestStderrKeepsTheEndAndStillReachesTheCaller(t *testing.T) {
 	}
 	if !strings.HasPrefix(all.String(), "line 0\n") {
 		t.Error("the caller's writer missed the beginning")
+	}
+}
+
+func TestOneWriterForBothOutputsStaysOne(t *testing.T) {
+	var all bytes.Buffer
+	cmd := exec.Command("sh", "-c", `i=0; while [ $i -lt 500 ]; do echo out; echo err >&2; i=$((i+1)); done`)
+	cmd.Stdout, cmd.Stderr = &all, &all
+	p := start(t, cmd)
+	<-p.Done()
+	if got := strings.Count(all.String(), "out\n") + strings.Count(all.String(), "err\n"); got != 1000 {
+		t.Errorf("%d lines arrived, want 1000", got)
 	}
 }
 
