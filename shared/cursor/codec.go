@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/stowage-dev/stowage/shared/fault"
 )
@@ -69,7 +70,7 @@ func (c *Codec) Seal(ctx context.Context, binding Binding, position []byte) (str
 // Open returns the position that was sealed for the same binding. Every other string is
 // refused with fault.InvalidArgument, without saying what was wrong with it.
 func (c *Codec) Open(ctx context.Context, binding Binding, cursor string) ([]byte, error) {
-	if len(cursor) > MaxBytes {
+	if len(cursor) > MaxBytes || strings.ContainsAny(cursor, "\r\n") { // base64 would skip line ends
 		return nil, invalid()
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
