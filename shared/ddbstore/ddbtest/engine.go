@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
@@ -149,6 +151,10 @@ func Client(transport http.RoundTripper) *dynamodb.Client {
 		BaseEndpoint: aws.String(os.Getenv(EndpointVariable)),
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:   &http.Client{Transport: transport},
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxBackoff = 5 * time.Millisecond // what fails on purpose need not be waited for
+			o.RateLimiter = ratelimit.None
+		}),
 	})
 }
 
