@@ -15,7 +15,7 @@ export GOFLAGS += -buildvcs=false
 # The CDK library warns at length about Node versions that it runs on well.
 export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION := 1
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
-export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20,21,22,23
 
 ## help: list the commands
 .PHONY: help
