@@ -14,7 +14,7 @@ import (
 )
 
 type contentRequest struct {
-	objectPath
+	ObjectPath
 	Disposition string `query:"disposition" enum:"attachment,inline" default:"attachment" doc:"Whether a browser should save or show it."`
 	Redirect    string `query:"redirect" enum:"0,1" default:"0" doc:"1: answer 307 to the URL. Clients that pass Authorization on are refused by storage."`
 	ExpiresIn   int    `query:"expiresIn" minimum:"1" maximum:"3600" default:"900" doc:"Seconds that the URL should live; it may live less."`

@@ -17,14 +17,15 @@ type Cursors interface {
 	Open(ctx context.Context, binding cursor.Binding, cursor string) ([]byte, error)
 }
 
-type pageQuery struct {
+// PageQuery asks for a page of a list.
+type PageQuery struct {
 	Cursor string `query:"cursor" maxLength:"8192" doc:"nextCursor of the page before."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most items of the page; there may be fewer before the end."`
 }
 
 // list reads the page of a list that the client asks for. query describes the list, in
 // one spelling for one meaning: a cursor is good for that list only.
-func list[T any](ctx context.Context, cursors Cursors, query string, in pageQuery, read func(catalog.Page) ([]T, string, error)) (items []T, next *string, err error) {
+func list[T any](ctx context.Context, cursors Cursors, query string, in PageQuery, read func(catalog.Page) ([]T, string, error)) (items []T, next *string, err error) {
 	binding := cursor.Binding{Workspace: callerFrom(ctx).workspace, Query: query}
 	page := catalog.Page{Limit: in.Limit}
 	if in.Cursor != "" {
@@ -65,7 +66,7 @@ func (a *api) listObjects(ctx context.Context, in *objectList) (*objectPage, err
 	} else if err := object.ValidateFolder(in.Parent); err != nil {
 		return nil, inside("query.", err)
 	}
-	objects, next, err := list(ctx, a.Cursors, query, in.pageQuery, read)
+	objects, next, err := list(ctx, a.Cursors, query, in.PageQuery, read)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (a *api) listMembers(ctx context.Context, in *memberList) (*memberPage, err
 	read := func(page catalog.Page) ([]workspace.Member, string, error) {
 		return a.Catalog.Members(ctx, ws, page)
 	}
-	members, next, err := list(ctx, a.Cursors, "members", in.pageQuery, read)
+	members, next, err := list(ctx, a.Cursors, "members", in.PageQuery, read)
 	if err != nil {
 		return nil, err
 	}

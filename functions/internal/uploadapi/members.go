@@ -23,13 +23,14 @@ func viewMember(m workspace.Member) memberView {
 	return memberView{Sub: m.Sub, Role: m.Role, CreatedAt: m.CreatedAt.UTC(), CreatedBy: m.CreatedBy}
 }
 
-type memberPath struct {
+// MemberPath names a member. Embedded types are exported: huma skips the others.
+type MemberPath struct {
 	Workspace string `path:"ws" maxLength:"64" doc:"The workspace's id."`
 	Sub       string `path:"sub" maxLength:"255" doc:"The claim sub of the member's tokens."`
 }
 
 type newMember struct {
-	memberPath
+	MemberPath
 	Body struct {
 		Role string `json:"role" enum:"owner,writer,reader" doc:"An owner may do all that a writer may, a writer all that a reader may."`
 	}
@@ -40,8 +41,8 @@ type memberAnswer struct {
 }
 
 type memberList struct {
-	workspacePath
-	pageQuery
+	WorkspacePath
+	PageQuery
 }
 
 type memberPage struct {
@@ -93,7 +94,7 @@ func (a *api) putMember(ctx context.Context, in *newMember) (*memberAnswer, erro
 	return &memberAnswer{Body: viewMember(m)}, nil
 }
 
-func (a *api) getMember(ctx context.Context, in *memberPath) (*memberAnswer, error) {
+func (a *api) getMember(ctx context.Context, in *MemberPath) (*memberAnswer, error) {
 	ws := callerFrom(ctx).workspace
 	m, err := a.Catalog.Member(ctx, ws, in.Sub)
 	if err != nil {
@@ -102,7 +103,7 @@ func (a *api) getMember(ctx context.Context, in *memberPath) (*memberAnswer, err
 	return &memberAnswer{Body: viewMember(m)}, nil
 }
 
-func (a *api) removeMember(ctx context.Context, in *memberPath) (*struct{}, error) {
+func (a *api) removeMember(ctx context.Context, in *MemberPath) (*struct{}, error) {
 	ws := callerFrom(ctx).workspace
 	if err := a.Catalog.RemoveMember(ctx, ws, in.Sub); err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, fmt.Errorf("remove member %s of %s: %w", in.Sub, ws, err)

@@ -49,7 +49,8 @@ func viewObject(o object.Object) objectView {
 	}
 }
 
-type objectPath struct {
+// ObjectPath names an object.
+type ObjectPath struct {
 	ID string `path:"id" maxLength:"64" doc:"The object's id."`
 }
 
@@ -59,12 +60,12 @@ type objectAnswer struct {
 }
 
 type objectDelete struct {
-	objectPath
+	ObjectPath
 	IfMatch string `header:"If-Match" maxLength:"64" doc:"The ETag that the object must still have."`
 }
 
 type objectList struct {
-	pageQuery
+	PageQuery
 	Parent string `query:"parent" maxLength:"1024" doc:"The folder; empty for the root." example:"reports/2026"`
 	State  string `query:"state" enum:"available,quarantined,rejected,deleted" doc:"available, the default, lists a folder; any other state lists the whole workspace, last changed first."`
 }
@@ -97,7 +98,7 @@ func (a *api) objectRoutes(routes huma.API) {
 	a.contentRoute(routes)
 }
 
-func (a *api) getObject(ctx context.Context, in *objectPath) (*objectAnswer, error) {
+func (a *api) getObject(ctx context.Context, in *ObjectPath) (*objectAnswer, error) {
 	o, err := a.object(ctx, in.ID)
 	if err != nil {
 		return nil, err

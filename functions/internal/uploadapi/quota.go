@@ -23,7 +23,7 @@ func viewQuota(q workspace.Quota) quotaView {
 }
 
 type quotaInput struct {
-	workspacePath
+	WorkspacePath
 	Body quotaView
 }
 
@@ -65,7 +65,7 @@ func (a *api) quotaRoutes(routes huma.API) {
 	}, a.getUsage)
 }
 
-func (a *api) getQuota(ctx context.Context, _ *workspacePath) (*quotaAnswer, error) {
+func (a *api) getQuota(ctx context.Context, _ *WorkspacePath) (*quotaAnswer, error) {
 	w, err := a.workspace(ctx)
 	if err != nil {
 		return nil, err

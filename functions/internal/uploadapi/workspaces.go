@@ -51,7 +51,8 @@ type createdWorkspace struct {
 	Body     workspaceView
 }
 
-type workspacePath struct {
+// WorkspacePath names a workspace.
+type WorkspacePath struct {
 	Workspace string `path:"ws" maxLength:"64" doc:"The workspace's id."`
 }
 
@@ -97,7 +98,7 @@ func (a *api) createWorkspace(ctx context.Context, in *newWorkspace) (*createdWo
 	return &createdWorkspace{Location: "/v1/workspaces/" + w.ID, Body: viewWorkspace(w)}, nil
 }
 
-func (a *api) getWorkspace(ctx context.Context, _ *workspacePath) (*workspaceAnswer, error) {
+func (a *api) getWorkspace(ctx context.Context, _ *WorkspacePath) (*workspaceAnswer, error) {
 	w, err := a.workspace(ctx)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,269 @@
+package uploadapi_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/stowage-dev/stowage/functions/internal/uploadapi"
+	s3engine "github.com/stowage-dev/stowage/scripts/local/engines/s3"
+	"github.com/stowage-dev/stowage/shared/catalog"
+	"github.com/stowage-dev/stowage/shared/cursor"
+	"github.com/stowage-dev/stowage/shared/ddbstore"
+	"github.com/stowage-dev/stowage/shared/ddbstore/ddbtest"
+	"github.com/stowage-dev/stowage/shared/httpapi"
+	"github.com/stowage-dev/stowage/shared/object"
+	"github.com/stowage-dev/stowage/shared/s3store"
+)
+
+// TestMain runs a DynamoDB engine beside the tests, and is the S3 engine when it is
+// started as that.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == s3engine.Command {
+		os.Exit(s3engine.Main(os.Args, os.Stdin))
+	}
+	os.Exit(ddbtest.Main(m))
+}
+
+// world is one API on a table of its own, with the workspaces alpha and beta.
+type world struct {
+	handler http.Handler
+	store   *ddbstore.Store
+	log     *bytes.Buffer
+	clock   *clock
+}
+
+// clock is the real time, moved on by the tests.
+type clock struct {
+	mu    sync.Mutex
+	ahead time.Duration
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.ahead)
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+}
+
+type oneRing struct{ ring *cursor.Ring }
+
+func (r oneRing) Ring(context.Context) (*cursor.Ring, error)  { return r.ring, nil }
+func (r oneRing) Renew(context.Context) (*cursor.Ring, error) { return r.ring, nil }
+
+// newWorld signs for the S3 server at endpoint, or for AWS's own when that is empty.
+func newWorld(t testing.TB, endpoint string, creds aws.Credentials) *world {
+	t.Helper()
+	db := ddbtest.Client(nil)
+	w := &world{log: &bytes.Buffer{}, clock: &clock{}}
+	w.store = ddbstore.New(db, ddbstore.Config{Table: ddbtest.NewTable(t, db, catalog.MainTable()), Now: w.clock.now})
+	opts := s3.Options{Region: "eu-central-1"}
+	if endpoint != "" {
+		opts.BaseEndpoint, opts.UsePathStyle = &endpoint, true
+	}
+	signer, err := s3store.NewPresigner(context.Background(), s3store.PresignerConfig{
+		Bucket: "content", Client: s3.New(opts), Now: w.clock.now,
+		Credentials: credentials.StaticCredentialsProvider{Value: creds},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := cursor.NewRing([]byte(strings.Repeat("k", cursor.MinSecretBytes)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.handler = uploadapi.New(uploadapi.Deps{
+		Catalog: w.store, Signer: signer, Cursors: cursor.NewCodec(oneRing{ring}, rand.Reader),
+		Log: slog.New(slog.NewJSONHandler(w.log, nil)), NewID: uploadapi.NewIDs(w.clock.now, rand.Reader), Now: w.clock.now,
+	})
+	for _, ws := range []string{"alpha", "beta"} {
+		w.must(t, admin(), "POST", "/v1/workspaces", fields{"id": ws, "name": ws}, 201)
+		for _, role := range []string{"owner", "writer", "reader"} {
+			w.must(t, admin(), "PUT", "/v1/workspaces/"+ws+"/members/"+ws+"-"+role, fields{"role": role}, 200)
+		}
+	}
+	return w
+}
+
+// plain is a world that signs with made-up credentials.
+func plain(t testing.TB) *world {
+	t.Helper()
+	return newWorld(t, "", aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token", CanExpire: true, Expires: time.Now().Add(48 * time.Hour)})
+}
+
+// fields is a JSON object.
+type fields = map[string]any
+
+// token is the claims of an access token; nil is no token.
+type token = httpapi.Claims
+
+const everyScope = "stowage/read stowage/write stowage/admin"
+
+// admin is a machine client.
+func admin() token { return token{"sub": "ops", "client_id": "ops", "scope": everyScope} }
+
+// member is the user "<ws>-<role>", with every scope and its one workspace.
+func member(ws, role string) token {
+	return token{"sub": ws + "-" + role, "client_id": "web", "scope": everyScope, "stowage:workspaces": ws + ":" + role}
+}
+
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	json   fields
+}
+
+// at walks into nested objects.
+func (r reply) at(path string) any {
+	var v any = r.json
+	for name := range strings.SplitSeq(path, ".") {
+		m, _ := v.(fields)
+		v = m[name]
+	}
+	return v
+}
+
+func (r reply) text(path string) string {
+	s, _ := r.at(path).(string)
+	return s
+}
+
+// call sends a request. body is sent as it stands when it is a string, else as JSON.
+// extra are header names and values.
+func (w *world) call(t testing.TB, who token, method, path string, body any, extra ...string) reply {
+	t.Helper()
+	var text []byte
+	switch b := body.(type) {
+	case nil:
+	case string:
+		text = []byte(b)
+	default:
+		var err error
+		if text, err = json.Marshal(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := httptest.NewRequestWithContext(context.Background(), method, path, bytes.NewReader(text))
+	if text != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(extra); i += 2 {
+		r.Header.Set(extra[i], extra[i+1])
+	}
+	if p, ok := httpapi.NewPrincipal(who); ok {
+		r = r.WithContext(httpapi.WithPrincipal(r.Context(), p))
+	}
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, r)
+	out := reply{status: rec.Code, header: rec.Header(), body: rec.Body.String()}
+	if strings.Contains(rec.Header().Get("Content-Type"), "json") {
+		if err := json.Unmarshal(rec.Body.Bytes(), &out.json); err != nil {
+			t.Fatalf("%s %s: %d %q: %v", method, path, rec.Code, out.body, err)
+		}
+	}
+	return out
+}
+
+// must is call for a request whose status is certain.
+func (w *world) must(t testing.TB, who token, method, path string, body any, status int, extra ...string) reply {
+	t.Helper()
+	out := w.call(t, who, method, path, body, extra...)
+	if out.status != status {
+		t.Fatalf("%s %s: got %d %s, want %d", method, path, out.status, out.body, status)
+	}
+	return out
+}
+
+// refused is call for a request that is a problem.
+func (w *world) refused(t testing.TB, who token, method, path string, body any, status int, code string, extra ...string) reply {
+	t.Helper()
+	out := w.call(t, who, method, path, body, extra...)
+	if out.status != status || out.text("code") != code {
+		t.Errorf("%s %s: got %d %s, want %d %s", method, path, out.status, out.body, status, code)
+	}
+	return out
+}
+
+func sum(content string) string {
+	s := sha256.Sum256([]byte(content))
+	return base64.StdEncoding.EncodeToString(s[:])
+}
+
+func declare(path, content string) fields {
+	return fields{"path": path, "size": len(content), "contentType": "text/plain", "sha256": sum(content)}
+}
+
+// publish stores an object as ingest would, and returns its id.
+func (w *world) publish(t testing.TB, ws, path, content string) string {
+	t.Helper()
+	opened := w.must(t, member(ws, "writer"), "POST", "/v1/uploads", declare(path, content), 201)
+	return w.settle(t, ws, opened.text("upload.id"), "s3-version-of-"+opened.text("upload.id"), content)
+}
+
+// settle publishes an upload whose bytes S3 holds under versionID.
+func (w *world) settle(t testing.TB, ws, id, versionID, content string) string {
+	t.Helper()
+	u, err := w.store.Upload(context.Background(), ws, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := w.store.Publish(context.Background(), u, object.Facts{
+		Size: int64(len(content)), DetectedType: "text/plain", SHA256: sum(content),
+		ETag: "etag", S3VersionID: versionID, Integrity: object.Verified,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.ID
+}
+
+// usage is what is used of a quota, in one comparable text.
+func (w *world) usage(t testing.TB, ws string) string {
+	t.Helper()
+	return w.must(t, member(ws, "reader"), "GET", "/v1/usage", nil, 200).body
+}
+
+// storage sends a signed request.
+func storage(t *testing.T, method, url string, header fields, body string) (int, string, http.Header) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range header {
+		req.Header.Set(name, fmt.Sprint(value))
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(answer), res.Header
+}
