@@ -78,13 +78,13 @@ type CORS struct {
 // Stage is a deployed stage. The one named $default is served at the root, others below their name.
 type Stage struct {
 	Name            string
-	Throttle        Throttle            // of every route that has none of its own
+	Throttle        Throttle            // of each route that has none of its own
 	RouteThrottles  map[string]Throttle // by route key
 	AccessLogFormat string              // with $context variables; empty: no access log
 	Variables       map[string]string
 }
 
-// Throttle limits requests. A zero field: the account's default (10,000 a second, burst 5,000).
+// Throttle limits requests. The zero value does not; AWS's limits per account are out of reach here.
 type Throttle struct {
 	Rate  float64 // requests a second
 	Burst int

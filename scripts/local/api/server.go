@@ -1,27 +1,284 @@
-// Package api is an API Gateway HTTP API (v2) on this machine.
+// Package api is an API Gateway HTTP API (v2) on this machine: routes, JWT authorizers, CORS,
+// throttling, access logs and Lambda proxy integrations with payload format 2.0.
+//
+// It follows https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api.html; where that
+// is silent, what others measured on AWS: paths arrive decoded, claims as strings (arrays as
+// "[a b]"), a body as text only for text/* and application/json, xml or javascript.
+//
+// Left out: mutual TLS, other integrations than AWS_PROXY, parameter mapping, custom domains. As on
+// AWS, a function goes on when its caller has gone or has been told that it took too long.
 package api
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits of an HTTP API and of a synchronous invocation.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+const (
+	maxBody           = 10 << 20
+	maxHeaders        = 10 << 10
+	maxEvent          = 6 << 20
+	minTimeout        = 50 * time.Millisecond
+	maxTimeout        = 30 * time.Second
+	shutdownGrace     = 2 * time.Second
+	readHeaderTimeout = 10 * time.Second
 )
 
 // Server serves one HTTP API. It is safe for concurrent use.
 type Server struct {
-	cfg Config
+	cfg         Config
+	routes      []*route
+	authorizers map[string]*authorizer
+	stages      map[string]*stage
+	logMu       sync.Mutex // one line of the access log at a time
+
+	url         string
+	http        *http.Server
+	done        chan struct{}      // closed when the listener has ended
+	invocations sync.WaitGroup     // those under way, also when nobody waits for them
+	lifetime    context.Context    //nolint:containedctx // of the invocations: the server's, not a request's
+	stop        context.CancelFunc // ends lifetime
 }
 
 // New checks the configuration; a route, authorizer or format that it does not know is an error.
-func New(cfg Config) (*Server, error) { return &Server{cfg: cfg}, nil }
+func New(cfg Config) (*Server, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.NewID == nil {
+		cfg.NewID = requestID
+	}
+	if cfg.Addr == "" {
+		cfg.Addr = "127.0.0.1:0"
+	}
+	s := &Server{cfg: cfg, authorizers: map[string]*authorizer{}, stages: map[string]*stage{}}
+	s.lifetime, s.stop = context.WithCancel(context.Background())
+	var errs []error
+	if cfg.Invoker == nil {
+		errs = append(errs, errors.New("Invoker is not set"))
+	}
+	errs = append(errs, s.compileAuthorizers()...)
+	errs = append(errs, s.compileRoutes()...)
+	errs = append(errs, s.compileStages()...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("API %s: %w", cfg.Name, err)
+	}
+	return s, nil
+}
 
 // Start listens and serves until ctx ends.
-func (s *Server) Start(ctx context.Context) error { return nil }
+func (s *Server) Start(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("start API %s: %w", s.cfg.Name, err)
+	}
+	s.url = "http://" + listener.Addr().String()
+	s.http = &http.Server{
+		Handler: s, ReadHeaderTimeout: readHeaderTimeout, MaxHeaderBytes: maxHeaders,
+		ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	s.done = make(chan struct{})
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.cfg.Logger.Error("API stopped listening", "api", s.cfg.Name, "error", err)
+		}
+	}()
+	context.AfterFunc(ctx, func() { _ = s.Close() }) //nolint:contextcheck // ctx is over by then
+	return nil
+}
 
 // URL is where the API listens, without a trailing slash; known once Start has returned.
-func (s *Server) URL() string { return "" }
+func (s *Server) URL() string { return s.url }
 
-// Close stops listening and waits for the requests under way.
-func (s *Server) Close() error { return nil }
+// Close stops listening, gives the requests under way a moment, and waits for the invocations to end.
+func (s *Server) Close() error {
+	var err error
+	if s.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+		defer cancel()
+		if err = s.http.Shutdown(ctx); err != nil {
+			err = s.http.Close()
+		}
+		<-s.done
+	}
+	s.stop()
+	s.invocations.Wait()
+	if err != nil {
+		return fmt.Errorf("close API %s: %w", s.cfg.Name, err)
+	}
+	return nil
+}
+
+// exchange is one request on its way through.
+type exchange struct {
+	*http.Request
+	id       string
+	received time.Time
+	stage    *stage
+	route    *route
+	params   map[string]string // path parameters
+	token    *token            // nil without authorizer
+
+	answer           answer
+	authError        string
+	integrationError string
+	integrationTime  time.Duration
+	invoked          bool
+}
+
+// answer is what goes back to the client.
+type answer struct {
+	status  int
+	header  http.Header
+	cookies []string
+	body    []byte
+}
+
+// failure is an answer of the gateway itself.
+func failure(status int, message string) answer {
+	return answer{
+		status: status, header: http.Header{"Content-Type": {"application/json"}},
+		body: []byte(`{"message":"` + message + `"}`),
+	}
+}
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {}
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ex := &exchange{Request: r, id: s.cfg.NewID(), received: s.cfg.Now()}
+	ex.answer = s.handle(r.Context(), ex)
+	s.applyCORS(ex)
+	h := w.Header()
+	for name, values := range ex.answer.header {
+		h[name] = values
+	}
+	for _, c := range ex.answer.cookies {
+		h.Add("Set-Cookie", c)
+	}
+	h.Set("Apigw-Requestid", ex.id)
+	h.Set("Content-Length", fmt.Sprint(len(ex.answer.body)))
+	if ex.answer.status == http.StatusNoContent || ex.answer.status == http.StatusNotModified {
+		h.Del("Content-Length")
+	}
+	w.WriteHeader(ex.answer.status)
+	if r.Method != http.MethodHead {
+		if _, err := w.Write(ex.answer.body); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+			s.cfg.Logger.Debug("answer could not be written", "requestId", ex.id, "error", err)
+		}
+	}
+	s.logAccess(ex)
+}
+
+func (s *Server) handle(ctx context.Context, ex *exchange) answer {
+	path, ok := s.findStage(ex)
+	if !ok {
+		return failure(http.StatusNotFound, "Not Found")
+	}
+	s.findRoute(ex, path)
+	if ex.route == nil && s.cfg.CORS != nil && isPreflight(ex.Request) {
+		return s.preflight(ex)
+	}
+	if ex.route == nil {
+		return failure(http.StatusNotFound, "Not Found")
+	}
+	if !ex.stage.allow(ex.route, ex.received) {
+		return failure(http.StatusTooManyRequests, "Too Many Requests")
+	}
+	if refusal := s.authorize(ctx, ex); refusal != nil {
+		return *refusal
+	}
+	body, err := io.ReadAll(io.LimitReader(ex.Body, maxBody+1))
+	if err != nil {
+		return failure(http.StatusBadRequest, "Bad Request")
+	}
+	if len(body) > maxBody {
+		return failure(http.StatusRequestEntityTooLarge, "Request Entity Too Large")
+	}
+	event, err := s.newEvent(ex, body)
+	if err != nil {
+		s.cfg.Logger.Error("event could not be encoded", "route", ex.route.Key, "requestId", ex.id, "error", err)
+		return failure(http.StatusInternalServerError, "Internal Server Error")
+	}
+	if len(event) > maxEvent {
+		return failure(http.StatusRequestEntityTooLarge, "Request Entity Too Large")
+	}
+	return s.integrate(ex, event)
+}
+
+// findStage picks the stage that the first segment names, or $default, and the path below it.
+func (s *Server) findStage(ex *exchange) (path string, ok bool) {
+	first, rest, _ := strings.Cut(strings.TrimPrefix(ex.URL.Path, "/"), "/")
+	if st, named := s.stages[first]; named && first != defaultStage {
+		ex.stage = st
+		return "/" + rest, true
+	}
+	ex.stage, ok = s.stages[defaultStage]
+	return ex.URL.Path, ok
+}
+
+// integrate invokes the function and waits for it, at most as long as the integration may take.
+func (s *Server) integrate(ex *exchange, event []byte) answer {
+	type outcome struct {
+		payload       []byte
+		functionError string
+		err           error
+	}
+	log := s.cfg.Logger.With("route", ex.route.Key, "function", ex.route.Integration.FunctionARN, "requestId", ex.id)
+	answered := make(chan outcome, 1)
+	begin := s.cfg.Now()
+	ex.invoked = true
+	s.invocations.Go(func() {
+		var o outcome
+		o.payload, o.functionError, o.err = s.cfg.Invoker.Invoke(s.lifetime, ex.route.Integration.FunctionARN, event)
+		answered <- o
+	})
+	limit := time.NewTimer(ex.route.timeout)
+	defer limit.Stop()
+	select {
+	case o := <-answered:
+		ex.integrationTime = s.cfg.Now().Sub(begin)
+		switch {
+		case o.err != nil:
+			ex.integrationError = o.err.Error()
+			log.Error("function could not be invoked", "error", o.err)
+		case o.functionError != "":
+			ex.integrationError = "The function failed: " + o.functionError
+			log.Error("function failed", "functionError", o.functionError)
+		default:
+			a, err := parseAnswer(o.payload)
+			if err == nil {
+				return a
+			}
+			ex.integrationError = err.Error()
+			log.Error("function answered what is no response", "error", err)
+		}
+		return failure(http.StatusInternalServerError, "Internal Server Error")
+	case <-limit.C:
+		ex.integrationTime = s.cfg.Now().Sub(begin)
+		ex.integrationError = "Endpoint request timed out"
+		log.Error("function did not answer in time", "timeout", ex.route.timeout)
+		return failure(http.StatusServiceUnavailable, "Service Unavailable")
+	}
+}
+
+// requestID looks like those of API Gateway.
+func requestID() string {
+	raw := make([]byte, 10)
+	_, _ = rand.Read(raw) // never fails
+	return base64.StdEncoding.EncodeToString(raw)
+}

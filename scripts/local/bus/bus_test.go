@@ -72,9 +72,9 @@ func (r *targets) got(target string) []string {
 	return slices.Clone(r.payloads[target])
 }
 
-func config(t testing.TB, r *targets) bus.Config {
-	t.Helper()
-	dir := t.TempDir()
+func config(tb testing.TB, r *targets) bus.Config {
+	tb.Helper()
+	dir := tb.TempDir()
 	n := 0
 	return bus.Config{
 		Account: "000000000000", Region: "eu-west-1",
@@ -89,28 +89,28 @@ func config(t testing.TB, r *targets) bus.Config {
 	}
 }
 
-func start(t testing.TB, cfg bus.Config) *bus.Bus {
-	t.Helper()
+func start(tb testing.TB, cfg bus.Config) *bus.Bus {
+	tb.Helper()
 	b, err := bus.New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if err := b.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := b.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := b.Close(); err != nil {
-			t.Errorf("Close: %v", err)
+			tb.Errorf("Close: %v", err)
 		}
 	})
 	return b
 }
 
-func put(t testing.TB, b *bus.Bus, e bus.Entry) string {
-	t.Helper()
-	id, err := b.Put(t.Context(), e)
+func put(tb testing.TB, b *bus.Bus, e bus.Entry) string {
+	tb.Helper()
+	id, err := b.Put(tb.Context(), e)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return id
 }

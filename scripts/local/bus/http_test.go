@@ -21,10 +21,10 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/bus"
 )
 
-func client(t testing.TB, b *bus.Bus) *eventbridge.Client {
-	t.Helper()
+func client(tb testing.TB, b *bus.Bus) *eventbridge.Client {
+	tb.Helper()
 	server := httptest.NewServer(b)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	return eventbridge.New(eventbridge.Options{
 		Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 		RetryMaxAttempts: 1,
