@@ -1,0 +1,131 @@
+package stacks
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/jsii-runtime-go"
+	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
+)
+
+// accepted is a finding of cdk-nag that stays, and why. appliesTo narrows it
+// to the part that the finding names, by a regular expression; empty: all of it.
+type accepted struct {
+	path, rule, appliesTo, reason string
+}
+
+func acceptedFindings() []accepted {
+	const (
+		xray = "X-Ray's PutTraceSegments and PutTelemetryRecords know no resource but *: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html"
+		keys = "Objects are named when they are uploaded; the grant ends at the prefix under which all of them lie."
+		dead = "Dead letters are named when they are written; the grant ends at the prefix of this kind of dead letter."
+	)
+	return []accepted{
+		{
+			"/Data/BucketNotificationsHandler050a0587b7544547bf325f094a3db834/Role/Resource", "AwsSolutions-IAM4", "",
+			"The role is the CDK's own, of the function that writes the bucket's notification configuration during a deployment and never after; the managed policy lets it write its log.",
+		},
+		{"/Service/UploadApi/Role/DefaultPolicy/Resource", "AwsSolutions-IAM5", `^Resource::\*$`, xray},
+		{"/Service/S3Ingest/Role/DefaultPolicy/Resource", "AwsSolutions-IAM5", `^Resource::\*$`, xray},
+		{"/Service/StreamFanout/Role/DefaultPolicy/Resource", "AwsSolutions-IAM5", `^Resource::\*$`, xray},
+		{"/Service/TokenClaims/Role/DefaultPolicy/Resource", "AwsSolutions-IAM5", `^Resource::\*$`, xray},
+		{"/Service/Signer/DefaultPolicy/Resource", "AwsSolutions-IAM5", `^Resource::.*Content.*/c/\*$`, keys},
+		{"/Service/S3Ingest/Role/DefaultPolicy/Resource", "AwsSolutions-IAM5", `^Resource::.*Content.*/c/\*$`, keys},
+		{"/Service/S3Ingest/Role/DefaultPolicy/Resource", "AwsSolutions-IAM5", `^Resource::.*DeadLetters.*/dead/\*$`, dead},
+		{"/Service/StreamFanout/Role/DefaultPolicy/Resource", "AwsSolutions-IAM5", `^Resource::.*DeadLetters.*/dead/\*$`, dead},
+		{"/Service/StreamFanout/Role/DefaultPolicy/Resource", "AwsSolutions-IAM5", `^Resource::.*DeadLetters.*/aws/lambda/\*$`, dead},
+		{
+			"/Service/CursorKey/Resource", "AwsSolutions-SMG4", "",
+			"The key seals page cursors, which are worthless after their list is read. It is rotated by writing a new value (docs/deploy.md); the one before it is still read as AWSPREVIOUS.",
+		},
+		{
+			"/Service/Users/Default/Resource", "AwsSolutions-COG3", "",
+			"Threat protection belongs to the Plus plan; the pool is on Essentials, asks everybody for a second factor and lets nobody sign up by themselves.",
+		},
+	}
+}
+
+func TestAwsSolutionsPackPasses(t *testing.T) {
+	for _, stage := range []string{"dev", "prod"} {
+		t.Run(stage, func(t *testing.T) {
+			root, app := newTestApp(t, map[string]any{"stage": stage})
+			stackOf := map[string]awscdk.Stack{"Data": app.Data.Stack, "Service": app.Service.Stack}
+			for _, a := range acceptedFindings() {
+				suppress(stackOf[strings.Split(a.path, "/")[1]], a)
+			}
+			awscdk.Aspects_Of(root).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{
+				Verbose:       jsii.Bool(true),
+				ReportFormats: &[]cdknag.NagReportFormat{cdknag.NagReportFormat_JSON},
+			}), nil)
+			for id, stack := range stackOf {
+				reportFindings(t, id, stack)
+			}
+			reportStale(t, *root.Outdir())
+		})
+	}
+}
+
+func suppress(stack awscdk.Stack, a accepted) {
+	suppression := &cdknag.NagPackSuppression{Id: jsii.String(a.rule), Reason: jsii.String(a.reason)}
+	if a.appliesTo != "" {
+		suppression.AppliesTo = &[]interface{}{&cdknag.RegexAppliesTo{
+			Regex: jsii.String("/" + strings.ReplaceAll(a.appliesTo, "/", `\/`) + "/"),
+		}}
+	}
+	cdknag.NagSuppressions_AddResourceSuppressionsByPath(stack, jsii.String(a.path), &[]*cdknag.NagPackSuppression{suppression}, jsii.Bool(false))
+}
+
+// reportFindings fails the test for every finding that is not accepted.
+func reportFindings(t *testing.T, id string, stack awscdk.Stack) {
+	t.Helper()
+	annotations := assertions.Annotations_FromStack(stack)
+	pattern := assertions.Match_StringLikeRegexp(jsii.String("AwsSolutions-.*"))
+	for _, found := range *annotations.FindError(jsii.String("*"), pattern) {
+		t.Errorf("%s %s: %v", id, *found.Id, found.Entry.Data)
+	}
+	for _, found := range *annotations.FindWarning(jsii.String("*"), pattern) {
+		t.Errorf("%s %s: %v", id, *found.Id, found.Entry.Data)
+	}
+}
+
+// reportStale fails the test for accepted findings that are found no more.
+func reportStale(t *testing.T, outdir string) {
+	t.Helper()
+	reports, err := filepath.Glob(filepath.Join(outdir, "AwsSolutions-*-NagReport.json"))
+	if err != nil || len(reports) == 0 {
+		t.Fatalf("no report of cdk-nag in %s: %v", outdir, err)
+	}
+	suppressed := map[string][]string{} // the parts that were found, by path and rule
+	for _, report := range reports {
+		text, err := os.ReadFile(report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var doc struct {
+			Lines []struct{ RuleID, ResourceID, Compliance, ExceptionReason string }
+		}
+		if err := json.Unmarshal(text, &doc); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range doc.Lines {
+			if line.Compliance == "Suppressed" {
+				// "[part] reason" when the acceptance names a part
+				part, _, _ := strings.Cut(strings.TrimPrefix(line.ExceptionReason, "["), "] ")
+				at := "/" + line.ResourceID + " " + line.RuleID
+				suppressed[at] = append(suppressed[at], part)
+			}
+		}
+	}
+	for _, a := range acceptedFindings() {
+		if !slices.ContainsFunc(suppressed[a.path+" "+a.rule], regexp.MustCompile(a.appliesTo).MatchString) {
+			t.Errorf("%s no longer finds %s %s: take the acceptance out", a.rule, a.path, a.appliesTo)
+		}
+	}
+}
