@@ -139,8 +139,9 @@ func validateDigest(field, digest string, size int) error {
 	if digest == "" {
 		return nil
 	}
+	// Go's decoder skips line breaks, so the length of the text counts too.
 	raw, err := base64.StdEncoding.Strict().DecodeString(digest)
-	if err != nil || len(raw) != size {
+	if err != nil || len(raw) != size || len(digest) != base64.StdEncoding.EncodedLen(size) {
 		return fault.Invalid(field, "must be the base64 of %d bytes", size)
 	}
 	return nil
