@@ -1,0 +1,76 @@
+package stack
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/gateway"
+	"github.com/stowage-dev/stowage/scripts/local/lambda"
+	"github.com/stowage-dev/stowage/scripts/local/sources"
+)
+
+// Config says what to run and where. Assembly and State are required; ports
+// that are zero are any free ones.
+type Config struct {
+	Assembly    string // the directory that `cdk synth` wrote
+	State       string // the directory that everything is kept in
+	Source      string // the Go module of the functions; empty: the directory that Assembly is in
+	NodeModules string // where npm put the engines; empty: below Source
+
+	APIPort     int // of the first HTTP API; further ones take any free port
+	GatewayPort int
+	IssuerPort  int
+
+	// DynamoDBEndpoint of an engine that runs already; empty: one is started.
+	DynamoDBEndpoint string
+	// S3Argv starts the S3 engine's process; nil: this binary with s3.Command.
+	S3Argv []string
+	// Reset throws the state away first.
+	Reset bool
+
+	Progress io.Writer    // what takes long is told here; nil: nowhere
+	Logger   *slog.Logger // nil: silent
+	Now      func() time.Time
+
+	// Seams of tests and of deeper runtimes.
+	Intercept  []gateway.Interceptor // may refuse calls to services
+	Delivery   sources.Delivery      // may make delivery hostile; nil: plain
+	OnInvoke   func(lambda.Report)   // is told of every invocation; nil: nobody
+	OnCall     func(c *gateway.Call, status int, took time.Duration)
+	RetryDelay func(retry int) time.Duration // of asynchronous invocations; nil: as on AWS
+}
+
+func (c Config) withDefaults() (Config, error) {
+	for _, p := range []*string{&c.Assembly, &c.State} {
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return c, fmt.Errorf("make %s absolute: %w", *p, err)
+		}
+		*p = abs
+	}
+	if c.Source == "" {
+		c.Source = filepath.Dir(c.Assembly)
+	}
+	if c.NodeModules == "" {
+		c.NodeModules = filepath.Join(c.Source, "node_modules")
+	}
+	if c.Progress == nil {
+		c.Progress = io.Discard
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.OnInvoke == nil {
+		c.OnInvoke = func(lambda.Report) {}
+	}
+	if c.OnCall == nil {
+		c.OnCall = func(*gateway.Call, int, time.Duration) {}
+	}
+	return c, nil
+}

@@ -1,0 +1,116 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/stowage-dev/stowage/scripts/local/bus"
+	"github.com/stowage-dev/stowage/scripts/local/queue"
+	"github.com/stowage-dev/stowage/scripts/local/sources"
+)
+
+// serviceOf is the service that an ARN belongs to.
+func serviceOf(arn string) string {
+	parts := strings.SplitN(arn, ":", 4)
+	if len(parts) < 4 {
+		return ""
+	}
+	return parts[2]
+}
+
+// checkTargets refuses, before anything starts, what could not be delivered later.
+func (s *Stack) checkTargets() error {
+	var errs []error
+	check := func(path, what, arn string, known ...string) {
+		for _, k := range known {
+			if arn == "" || serviceOf(arn) == k {
+				return
+			}
+		}
+		errs = append(errs, fmt.Errorf("%s: the local runtime cannot deliver %s to %s, only to %s", path, what, arn, strings.Join(known, ", ")))
+	}
+	for _, r := range s.Model.Rules {
+		for _, t := range r.Targets {
+			check(r.ConstructPath, "a rule's events", t.ARN, "lambda", "sqs")
+			check(r.ConstructPath, "a rule's dead letters", t.DeadLetterARN, "sqs")
+		}
+	}
+	for _, sch := range s.Model.Schedules {
+		check(sch.ConstructPath, "a schedule's events", sch.Target.ARN, "lambda", "sqs")
+		check(sch.ConstructPath, "a schedule's dead letters", sch.Target.DeadLetterARN, "sqs")
+	}
+	for _, b := range s.Model.Buckets {
+		for _, n := range b.Notifications {
+			check(b.ConstructPath, "notifications", n.TargetARN, "lambda", "sqs")
+		}
+	}
+	for _, m := range s.Model.Mappings {
+		check(m.ConstructPath, "failed records", m.OnFailureARN, "sqs", "s3")
+	}
+	for _, f := range s.Model.Functions {
+		check(f.ConstructPath, "dead letters", f.DeadLetterARN, "sqs")
+		check(f.ConstructPath, "results", f.Async.OnSuccess, "lambda", "sqs")
+		check(f.ConstructPath, "results", f.Async.OnFailure, "lambda", "sqs")
+	}
+	return errors.Join(errs...)
+}
+
+// deliver hands a payload to a queue or, asynchronously, to a function.
+func (s *Stack) deliver(ctx context.Context, arn string, payload []byte) error {
+	switch serviceOf(arn) {
+	case "lambda":
+		return s.Host.InvokeAsync(ctx, arn, payload)
+	case "sqs":
+		_, err := s.Broker.Send(ctx, arn, queue.Message{Body: string(payload)})
+		if errors.Is(err, queue.ErrNoQueue) {
+			return &bus.TargetError{Code: "RESOURCE_NOT_FOUND", Permanent: true, Err: err}
+		}
+		return err
+	}
+	return &bus.TargetError{Code: "RESOURCE_NOT_FOUND", Permanent: true, Err: fmt.Errorf("no service here takes events for %s", arn)}
+}
+
+// deadLetter puts what could not be delivered on a queue.
+func (s *Stack) deadLetter(ctx context.Context, queueARN string, body []byte, attributes map[string]string) error {
+	m := queue.Message{Body: string(body), Attributes: map[string]queue.Attribute{}}
+	for name, value := range attributes {
+		m.Attributes[name] = queue.StringAttribute(value)
+	}
+	_, err := s.Broker.Send(ctx, queueARN, m)
+	return err
+}
+
+// busPutter puts the S3 engine's events on the default bus.
+type busPutter struct{ bus *bus.Bus }
+
+// PutEvent puts one event and returns when its deliveries are durable.
+func (p busPutter) PutEvent(ctx context.Context, e sources.BusEvent) error {
+	_, err := p.bus.Put(ctx, bus.Entry{Source: e.Source, DetailType: e.DetailType, Detail: e.Detail, Resources: e.Resources, Time: e.Time})
+	return err
+}
+
+// objectPutter writes what a stream mapping gave up to a bucket, through the
+// gateway like every other call.
+type objectPutter struct{ client *awss3.Client }
+
+// PutObject writes one object.
+func (p objectPutter) PutObject(ctx context.Context, bucket, key string, body []byte) error {
+	if _, err := p.client.PutObject(ctx, &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body)}); err != nil {
+		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)
+	}
+	return nil
+}
+
+func (s *Stack) newObjectPutter() objectPutter {
+	credentials := aws.Credentials{AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey}
+	return objectPutter{awss3.New(awss3.Options{
+		BaseEndpoint: aws.String(s.GatewayURL()), Region: s.region, UsePathStyle: true,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil }),
+	})}
+}

@@ -1,0 +1,85 @@
+package stack
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/stowage-dev/stowage/scripts/local/template"
+)
+
+// DevFile tells tools where a running stack is and how to talk to it. It is
+// there while the stack is ready, and only then.
+type DevFile struct {
+	APIURL string `json:"apiUrl"`
+	// Tokens are access tokens by the workspace that their user owns.
+	Tokens           map[string]string `json:"tokens"`
+	Bucket           string            `json:"bucket"`
+	Table            string            `json:"table"`
+	S3Endpoint       string            `json:"s3Endpoint"`
+	DynamoDBEndpoint string            `json:"dynamodbEndpoint"`
+	AccessKeyID      string            `json:"accessKeyId"`
+	SecretAccessKey  string            `json:"secretAccessKey"`
+	Region           string            `json:"region"`
+	// Events is the JSON-lines file to which every event put on a bus is appended.
+	Events string `json:"events"`
+	// TokenURL issues further tokens to people on the command line.
+	TokenURL string `json:"tokenUrl"`
+}
+
+// Dev describes the stack, with the tokens that were made for it.
+func (s *Stack) Dev(tokens map[string]string) DevFile {
+	return DevFile{
+		APIURL: s.APIURL(), Tokens: tokens, Bucket: s.contentBucket(), Table: s.catalogTable(),
+		S3Endpoint: s.GatewayURL(), DynamoDBEndpoint: s.GatewayURL(), Region: s.region,
+		AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey,
+		Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token",
+	}
+}
+
+// contentBucket is the bucket whose objects somebody is told of.
+func (s *Stack) contentBucket() string {
+	i := slices.IndexFunc(s.Model.Buckets, func(b *template.Bucket) bool { return len(b.Notifications) > 0 || b.EventBridge })
+	if i < 0 {
+		return ""
+	}
+	return s.Model.Buckets[i].Name
+}
+
+// catalogTable is the table that has a stream.
+func (s *Stack) catalogTable() string {
+	i := slices.IndexFunc(s.Model.Tables, func(t template.Table) bool { return t.StreamView != "" })
+	if i < 0 {
+		return ""
+	}
+	return s.Model.Tables[i].Name
+}
+
+// DevPath is where WriteDev writes.
+func (s *Stack) DevPath() string { return s.state.dev() }
+
+// WriteDev writes dev.json, whole or not at all. Close removes it.
+func (s *Stack) WriteDev(d DevFile) error {
+	raw, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode dev.json: %w", err)
+	}
+	tmp := s.state.path(".dev.json.tmp")
+	if err := os.WriteFile(tmp, append(raw, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write dev.json: %w", err)
+	}
+	if err := os.Rename(tmp, s.state.dev()); err != nil {
+		return fmt.Errorf("write dev.json: %w", err)
+	}
+	return nil
+}
+
+func (s *Stack) removeDev() error {
+	if err := os.Remove(s.state.dev()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove dev.json: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stowage-dev/stowage/scripts/local/bus"
+	"github.com/stowage-dev/stowage/scripts/local/sources"
+	"github.com/stowage-dev/stowage/scripts/local/template"
+)
+
+func (s *Stack) startBus(ctx context.Context) error {
+	cfg := bus.Config{
+		Account: s.account, Region: s.region, StateDir: s.state.data("bus"), EventsPath: s.state.events(),
+		Deliver: s.deliver, DeadLetter: s.deadLetter, Logger: s.cfg.Logger, Now: s.cfg.Now,
+	}
+	for _, b := range s.Model.Buses {
+		cfg.Buses = append(cfg.Buses, bus.EventBus{Name: b.Name, ARN: b.ARN})
+	}
+	for _, r := range s.Model.Rules {
+		rule := bus.Rule{Name: r.Name, ARN: r.ARN, Bus: r.Bus, Pattern: r.Pattern, Schedule: r.Schedule, Disabled: !r.Enabled}
+		for _, t := range r.Targets {
+			rule.Targets = append(rule.Targets, target(t))
+		}
+		cfg.Rules = append(cfg.Rules, rule)
+	}
+	for _, a := range s.Model.Archives {
+		cfg.Archives = append(cfg.Archives, bus.Archive{Name: a.Name, ARN: a.ARN, SourceARN: a.BusARN, Pattern: a.Pattern, Retention: a.Retention})
+	}
+	for _, sch := range s.Model.Schedules {
+		cfg.Schedules = append(cfg.Schedules, bus.Schedule{Name: sch.Name, ARN: sch.ARN, Expression: sch.Expression, TimeZone: sch.TimeZone,
+			Disabled: !sch.Enabled, Target: target(sch.Target)})
+	}
+	var err error
+	if s.Bus, err = bus.New(cfg); err != nil {
+		return err
+	}
+	if err := s.Bus.Start(ctx); err != nil {
+		return err
+	}
+	s.onClose("the bus", s.Bus.Close)
+	return nil
+}
+
+func target(t template.Target) bus.Target {
+	out := bus.Target{ID: t.ID, ARN: t.ARN, Input: t.Input, InputPath: t.InputPath, DeadLetterARN: t.DeadLetterARN,
+		Retry: bus.RetryPolicy{MaxAttempts: t.MaxRetries, MaxAge: t.MaxAge}}
+	if t.Transformer != nil {
+		out.InputTransformer = &bus.InputTransformer{Paths: t.Transformer.Paths, Template: t.Transformer.Template}
+	}
+	return out
+}
+
+func (s *Stack) openNotifier() error {
+	cfg := sources.NotifierConfig{Sender: s.Broker, Functions: s.Host, Bus: busPutter{s.Bus}, Delivery: s.cfg.Delivery,
+		Account: s.account, Region: s.region, Logger: s.cfg.Logger}
+	for _, b := range s.Model.Buckets {
+		declared := sources.BucketNotifications{Bucket: b.Name, EventBridge: b.EventBridge}
+		for _, n := range b.Notifications {
+			declared.Notifications = append(declared.Notifications, sources.Notification(n))
+		}
+		cfg.Buckets = append(cfg.Buckets, declared)
+	}
+	var err error
+	if s.notifier, err = sources.NewNotifier(cfg); err != nil {
+		return fmt.Errorf("read the buckets' notifications: %w", err)
+	}
+	return nil
+}
+
+// startSources runs the event source mappings until the stack closes.
+func (s *Stack) startSources(ctx context.Context) error {
+	cfg := sources.Config{
+		Invoker: s.Host, Broker: s.Broker, Sender: s.Broker, Objects: s.newObjectPutter(), StreamEndpoint: s.DynamoDB.Endpoint(),
+		CheckpointPath: s.state.data("checkpoints.db"), Delivery: s.cfg.Delivery, Region: s.region, Logger: s.cfg.Logger, Now: s.cfg.Now,
+	}
+	for _, m := range s.Model.Mappings {
+		if serviceOf(m.SourceARN) == "sqs" {
+			cfg.Queues = append(cfg.Queues, queueMapping(m))
+			continue
+		}
+		stream, err := s.streamMapping(m)
+		if err != nil {
+			return err
+		}
+		cfg.Streams = append(cfg.Streams, stream)
+	}
+	var err error
+	if s.runner, err = sources.New(cfg); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.runner.Run(ctx) }()
+	s.onClose("the event source mappings", func() error {
+		stop()
+		return <-stopped
+	})
+	return nil
+}
+
+func queueMapping(m template.Mapping) sources.QueueMapping {
+	return sources.QueueMapping{
+		ID: m.ID, QueueARN: m.SourceARN, FunctionARN: m.FunctionARN, Disabled: !m.Enabled, BatchSize: m.BatchSize, Window: m.Window,
+		Filters: m.Filters, MaxConcurrency: m.MaxConcurrency, ReportBatchItemFailures: m.ReportBatchItemFailures,
+	}
+}
+
+func (s *Stack) streamMapping(m template.Mapping) (sources.StreamMapping, error) {
+	i := slices.IndexFunc(s.Model.Tables, func(t template.Table) bool { return t.StreamARN == m.SourceARN })
+	if i < 0 {
+		return sources.StreamMapping{}, fmt.Errorf("%s: no table has the stream %s", m.ConstructPath, m.SourceARN)
+	}
+	out := sources.StreamMapping{
+		ID: m.ID, Table: s.Model.Tables[i].Name, StreamARN: m.SourceARN, FunctionARN: m.FunctionARN, Disabled: !m.Enabled,
+		BatchSize: m.BatchSize, Window: m.Window, Filters: m.Filters, ParallelizationFactor: m.ParallelizationFactor,
+		ReportBatchItemFailures: m.ReportBatchItemFailures, BisectOnError: m.BisectOnError, MaxRetries: m.MaxRetries,
+		MaxRecordAge: max(m.MaxRecordAge, 0), OnFailureARN: m.OnFailureARN,
+	}
+	switch m.StartingPosition {
+	case "TRIM_HORIZON":
+	case "LATEST":
+		out.FromLatest = true
+	default:
+		return out, fmt.Errorf("%s: starting position %q is neither TRIM_HORIZON nor LATEST", m.ConstructPath, m.StartingPosition)
+	}
+	return out, nil
+}
+
+// wakeStreams spares the first change after a quiet time the wait for the
+// pollers' next turn.
+func (s *Stack) wakeStreams(operation string, status int) {
+	if status >= 300 {
+		return
+	}
+	for _, prefix := range []string{"Put", "Update", "Delete", "Transact", "BatchWrite"} {
+		if strings.HasPrefix(operation, prefix) {
+			s.runner.Wake("")
+			return
+		}
+	}
+}

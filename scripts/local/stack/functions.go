@@ -1,0 +1,126 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/stowage-dev/stowage/scripts/local/build"
+	"github.com/stowage-dev/stowage/scripts/local/lambda"
+	"github.com/stowage-dev/stowage/scripts/local/template"
+)
+
+// build compiles the functions. One that does not compile is told of at once and
+// answers every invocation with what the compiler said; the others work.
+func (s *Stack) build(ctx context.Context) []build.Result {
+	cfg := build.Config{ModuleDir: s.cfg.Source, OutDir: s.state.path("bin"), Done: func(r build.Result) {
+		if r.Err != nil && ctx.Err() == nil {
+			s.progress.say("function %s does not build; it answers every call with this error:\n%v", r.Function, r.Err)
+		} else if r.Took >= patience {
+			s.progress.say("built %s: %.1f s", r.Function, r.Took.Seconds())
+		}
+	}}
+	for _, f := range s.Model.Functions {
+		cfg.Functions = append(cfg.Functions, build.Function{Name: f.Name, AssetDir: f.AssetDir, Architecture: f.Architecture})
+	}
+	return build.All(ctx, cfg)
+}
+
+func (s *Stack) startHost(ctx context.Context, binaries []build.Result) error {
+	tracer, err := s.startTraces(ctx)
+	if err != nil {
+		return err
+	}
+	logs := map[string]io.Writer{}
+	cfg := lambda.Config{
+		Region: s.region, AsyncStatePath: s.state.data("async.db"), RetryDelay: s.cfg.RetryDelay,
+		Env:         map[string]string{"AWS_ENDPOINT_URL": s.GatewayURL(), "AWS_XRAY_DAEMON_ADDRESS": tracer},
+		Credentials: s.functionCredentials,
+		Logs:        func(function string) io.Writer { return logs[function] },
+		Observe:     s.invoked, Deliver: s.deliver, DeadLetter: s.deadLetter, Logger: s.cfg.Logger, Now: s.cfg.Now,
+	}
+	for i, f := range s.Model.Functions {
+		cfg.Functions = append(cfg.Functions, hosted(f, binaries[i]))
+		if logs[f.Name], err = s.logFile(f.Name); err != nil {
+			return err
+		}
+	}
+	s.Host = lambda.New(cfg)
+	s.onClose("the functions", s.Host.Close)
+	if err := s.Host.Start(ctx); err != nil {
+		return fmt.Errorf("start the functions' host: %w", err)
+	}
+	return nil
+}
+
+func hosted(f *template.Function, b build.Result) lambda.Function {
+	out := lambda.Function{
+		Name: f.Name, ARN: f.ARN, Handler: f.Handler, Dir: f.AssetDir, Env: maps.Clone(f.Environment), Timeout: f.Timeout, MemoryMB: f.MemoryMB,
+		Async: lambda.AsyncConfig{MaxAge: f.Async.MaxAge, MaxRetries: f.Async.MaxRetries, OnSuccess: f.Async.OnSuccess,
+			OnFailure: f.Async.OnFailure, DeadLetterARN: f.DeadLetterARN},
+	}
+	if b.Err != nil {
+		out.BuildError = b.Err.Error()
+	} else {
+		out.Command = []string{b.Binary}
+	}
+	if n := f.ReservedConcurrency; n != nil {
+		out.MaxConcurrency = *n
+		if *n == 0 {
+			out.MaxConcurrency = -1 // switched off
+		}
+	}
+	if f.LogFormat == "JSON" {
+		if out.Env == nil {
+			out.Env = map[string]string{}
+		}
+		out.Env["AWS_LAMBDA_LOG_FORMAT"] = f.LogFormat
+		if f.LogLevel != "" {
+			out.Env["AWS_LAMBDA_LOG_LEVEL"] = f.LogLevel
+		}
+	}
+	return out
+}
+
+// functionCredentials are a session of the function's own role.
+func (s *Stack) functionCredentials(_ context.Context, function string) (lambda.Credentials, error) {
+	i := slices.IndexFunc(s.Model.Functions, func(f *template.Function) bool { return f.Name == function })
+	if i < 0 {
+		return lambda.Credentials{}, fmt.Errorf("no function is called %s", function)
+	}
+	c, err := s.credentials.IssueFor(s.Model.Functions[i].RoleARN, function)
+	return lambda.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}, err
+}
+
+// invoked says where to look when a function has failed.
+func (s *Stack) invoked(r lambda.Report) {
+	if r.FunctionError != "" {
+		s.cfg.Logger.Warn("function failed", "function", r.Function, "error", r.ErrorType, "requestId", r.RequestID, "log", s.state.logs(r.Function+".log"))
+	}
+	s.cfg.OnInvoke(r)
+}
+
+// syncInvoker answers for the HTTP API.
+type syncInvoker struct{ host *lambda.Host }
+
+// Invoke runs a function and waits for its answer.
+func (i syncInvoker) Invoke(ctx context.Context, functionARN string, payload []byte) ([]byte, string, error) {
+	r, err := i.host.Invoke(ctx, functionARN, payload)
+	return r.Payload, r.FunctionError, err
+}
+
+// trigger runs a function for the token issuer, to which a failure of the
+// function is an error like any other.
+func (s *Stack) trigger(ctx context.Context, functionARN string, event []byte) ([]byte, error) {
+	r, err := s.Host.Invoke(ctx, functionARN, event)
+	if err != nil {
+		return nil, err
+	}
+	if r.FunctionError != "" {
+		return nil, errors.New(string(r.Payload))
+	}
+	return r.Payload, nil
+}

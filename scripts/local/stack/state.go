@@ -1,0 +1,91 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// state is the directory in which a runtime keeps everything.
+type state struct {
+	dir  string
+	lock *os.File
+}
+
+func (s state) path(elem ...string) string {
+	return filepath.Join(append([]string{s.dir}, elem...)...)
+}
+
+// What is where. Binaries are a cache and outlive a reset.
+func (s state) data(elem ...string) string { return s.path(append([]string{"data"}, elem...)...) }
+func (s state) logs(elem ...string) string { return s.path(append([]string{"logs"}, elem...)...) }
+func (s state) events() string             { return s.path("events.jsonl") }
+func (s state) dev() string                { return s.path("dev.json") }
+
+// open takes the directory for this process. The lock is the kernel's, so that
+// it ends with the process, however that ends.
+func openState(dir string, reset bool) (state, error) {
+	s := state{dir: dir}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return s, fmt.Errorf("make the state directory: %w", err)
+	}
+	lock, err := os.OpenFile(s.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return s, fmt.Errorf("open the state's lock: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, _ := os.ReadFile(lock.Name()) // only to say who
+		lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return s, fmt.Errorf("another runtime (process %s) uses %s: stop it, or choose another directory with --state",
+				strings.TrimSpace(string(holder)), dir)
+		}
+		return s, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	s.lock = lock
+	if err := s.prepare(reset); err != nil {
+		return s, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s state) prepare(reset bool) error {
+	if err := s.lock.Truncate(0); err != nil {
+		return fmt.Errorf("write the state's lock: %w", err)
+	}
+	if _, err := fmt.Fprintln(s.lock, os.Getpid()); err != nil {
+		return fmt.Errorf("write the state's lock: %w", err)
+	}
+	// A runtime that was killed leaves its file, which would mislead: nothing is ready yet.
+	stale := []string{s.dev(), s.logs()}
+	if reset {
+		stale = append(stale, s.data(), s.events())
+	}
+	for _, path := range stale {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("clear the state: %w", err)
+		}
+	}
+	for _, dir := range []string{s.data(), s.data("s3"), s.data("bus"), s.data("issuer"), s.data("secrets"), s.logs(), s.path("bin")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make the state directory: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s state) close() error {
+	if s.lock == nil {
+		return nil
+	}
+	if err := s.lock.Close(); err != nil {
+		return fmt.Errorf("release the state's lock: %w", err)
+	}
+	return nil
+}
+
+// LogDir holds the log of every function, engine and API.
+func (s *Stack) LogDir() string { return s.state.logs() }
