@@ -31,6 +31,9 @@ func NewAccessLogsBucket(scope constructs.Construct, id *string, props *AccessLo
 	}
 	l := &AccessLogsBucket{}
 	constructs.NewConstruct_Override(l, scope, id)
+	// Logs are let in by the bucket's policy. The CDK's older way, an ACL, is
+	// refused under bucket-owner-enforced ownership; an app may not have chosen.
+	l.Node().SetContext(jsii.String("@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy"), true)
 	l.bucket = awss3.NewBucket(l, jsii.String("Default"), &awss3.BucketProps{
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
 		Encryption:        awss3.BucketEncryption_S3_MANAGED,

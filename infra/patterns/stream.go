@@ -57,8 +57,7 @@ func NewStreamFanout(scope constructs.Construct, id *string, props *StreamFanout
 	requireRange(scope, id, "MaxRecordAge", jsii.Number(seconds(p.MaxRecordAge)), 60, 7*24*60*60)
 	requireRange(scope, id, "BatchingWindow", jsii.Number(seconds(p.BatchingWindow)), 0, 300)
 	requireRange(scope, id, "Parallelization", p.Parallelization, 1, 10)
-	stream := p.Table.table.TableStreamArn()
-	if stream == nil {
+	if !p.Table.streams {
 		refuse(scope, id, "Table", *p.Table.Node().Path()+", which has no stream", "set the table's Stream")
 	}
 
@@ -74,7 +73,7 @@ func NewStreamFanout(scope constructs.Construct, id *string, props *StreamFanout
 				Destination: p.OnFailure.bucket.BucketArn(),
 			},
 		},
-		EventSourceArn:                 stream,
+		EventSourceArn:                 p.Table.table.TableStreamArn(),
 		FilterCriteria:                 filterCriteria(scope, id, p.Filters),
 		FunctionName:                   p.Function.function.FunctionArn(),
 		FunctionResponseTypes:          jsii.Strings("ReportBatchItemFailures"),

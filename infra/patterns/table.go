@@ -56,6 +56,7 @@ type CatalogTable struct {
 	table   awsdynamodb.TableV2
 	key     awskms.IKey
 	indexes []string
+	streams bool
 }
 
 // NewCatalogTable makes a CatalogTable. Its stack needs a concrete region: a
@@ -71,7 +72,7 @@ func NewCatalogTable(scope constructs.Construct, id *string, props *CatalogTable
 		refuse(scope, id, "scope", "a stack without a region", "give its stack an Env with a Region")
 	}
 
-	t := &CatalogTable{key: p.EncryptionKey}
+	t := &CatalogTable{key: p.EncryptionKey, streams: p.Stream != ""}
 	constructs.NewConstruct_Override(t, scope, id)
 	if t.key == nil {
 		t.key = newKey(t, "Encrypts a table", p.RemovalPolicy)

@@ -20,10 +20,6 @@ func NewRoot(outdir string) awscdk.App {
 			// Each resource says by which construct it was made; the local
 			// runtime names it so in its messages.
 			"aws:cdk:enable-path-metadata": true,
-			// Access logs are allowed by the receiving bucket's policy; the ACL
-			// that the CDK would use otherwise is refused under bucket-owner
-			// enforced ownership.
-			"@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": true,
 			// Functions write to the log groups that they are given.
 			"@aws-cdk/aws-lambda:useCdkManagedLogGroup": true,
 		},
