@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/stowage-dev/stowage/shared/catalog"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/s3store"
@@ -37,6 +38,9 @@ type api struct {
 	Deps
 	members *memberships
 }
+
+// now is the time as the catalog can store it, so that an answer tells what a later one will.
+func (a *api) now() time.Time { return a.Now().UTC().Truncate(catalog.Precision) }
 
 // New returns the API.
 func New(deps Deps) http.Handler {

@@ -98,8 +98,9 @@ func newWorld(t testing.TB, endpoint string, creds aws.Credentials) *world {
 		Catalog: w.store, Signer: signer, Cursors: cursor.NewCodec(oneRing{ring}, rand.Reader),
 		Log: slog.New(slog.NewJSONHandler(w.log, nil)), NewID: uploadapi.NewIDs(w.clock.now, rand.Reader), Now: w.clock.now,
 	})
+	founder := token{"sub": "founder", "client_id": "founder", "scope": everyScope}
 	for _, ws := range []string{"alpha", "beta"} {
-		w.must(t, admin(), "POST", "/v1/workspaces", fields{"id": ws, "name": ws}, 201)
+		w.must(t, founder, "POST", "/v1/workspaces", fields{"id": ws, "name": ws}, 201)
 		for _, role := range []string{"owner", "writer", "reader"} {
 			w.must(t, admin(), "PUT", "/v1/workspaces/"+ws+"/members/"+ws+"-"+role, fields{"role": role}, 200)
 		}
@@ -121,7 +122,7 @@ type token = httpapi.Claims
 
 const everyScope = "stowage/read stowage/write stowage/admin"
 
-// admin is a machine client.
+// admin is a machine client, and a member of nothing.
 func admin() token { return token{"sub": "ops", "client_id": "ops", "scope": everyScope} }
 
 // member is the user "<ws>-<role>", with every scope and its one workspace.

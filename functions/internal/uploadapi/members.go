@@ -82,7 +82,7 @@ func (a *api) putMember(ctx context.Context, in *newMember) (*memberAnswer, erro
 	c := callerFrom(ctx)
 	m := workspace.Member{
 		Workspace: c.workspace, Sub: in.Sub, Role: workspace.Role(in.Body.Role),
-		CreatedAt: a.Now().UTC(), CreatedBy: c.sub,
+		CreatedAt: a.now(), CreatedBy: c.sub,
 	}
 	if err := m.Validate(); err != nil {
 		return nil, inside("path.", err)

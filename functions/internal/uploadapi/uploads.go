@@ -174,7 +174,7 @@ func (a *api) declared(ctx context.Context, in *newUpload) upload.Upload {
 		Tags:        in.Body.Tags,
 		Metadata:    in.Body.Metadata,
 		CreatedBy:   c.sub,
-		CreatedAt:   a.Now().UTC(),
+		CreatedAt:   a.now(),
 	}
 }
 

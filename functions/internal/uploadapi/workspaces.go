@@ -77,7 +77,7 @@ func (a *api) workspaceRoutes(routes huma.API) {
 }
 
 func (a *api) createWorkspace(ctx context.Context, in *newWorkspace) (*createdWorkspace, error) {
-	c, now := callerFrom(ctx), a.Now().UTC()
+	c, now := callerFrom(ctx), a.now()
 	w := workspace.Workspace{
 		ID:        in.Body.ID,
 		Name:      in.Body.Name,
