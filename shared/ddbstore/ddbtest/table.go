@@ -3,6 +3,8 @@ package ddbtest
 import (
 	"context"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,17 +17,18 @@ import (
 
 // NewTable creates a table for one test and returns its name. It is deleted when
 // the test ends.
-func NewTable(t testing.TB, db *dynamodb.Client, declared catalog.Table) string {
-	t.Helper()
-	name := tableName(t.Name())
-	if _, err := db.CreateTable(t.Context(), Input(name, declared)); err != nil {
-		t.Fatalf("create table %s: %v", name, err)
+func NewTable(tb testing.TB, db *dynamodb.Client, declared catalog.Table) string {
+	tb.Helper()
+	// The processes of a fuzzer share one engine.
+	name := tableName(tb.Name()) + "-" + strconv.Itoa(os.Getpid())
+	if _, err := db.CreateTable(tb.Context(), Input(name, declared)); err != nil {
+		tb.Fatalf("create table %s: %v", name, err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := background()
 		defer cancel()
 		if err := deleteTable(ctx, db, name); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return name
