@@ -50,6 +50,7 @@ func (s *Service) addUploadAPI() {
 		Resources: &[]*string{signer.RoleArn()},
 	}))
 	s.UploadAPI.SetEnvironment("STOWAGE_SIGNER_ROLE_ARN", signer.RoleArn())
+	output(s.Stack, "CursorSecret", "Secret of the key that seals cursors", secret.SecretArn())
 }
 
 // addIngest makes the function that verifies what was uploaded. It waits for
