@@ -19,7 +19,7 @@ func TestAccessPatternsAreUpToDate(t *testing.T) {
 	path := filepath.Join("..", "..", "docs", "access-patterns.md")
 	want := catalog.Declare().Markdown()
 	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

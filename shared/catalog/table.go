@@ -21,7 +21,7 @@ type Projection string
 const (
 	// All attributes.
 	All Projection = "ALL"
-	// KeysOnly: the keys of the table and of the index.
+	// KeysOnly holds the keys of the table and of the index.
 	KeysOnly Projection = "KEYS_ONLY"
 )
 
@@ -39,7 +39,7 @@ type Index struct {
 // StreamView says what a stream record holds.
 type StreamView string
 
-// NewAndOldImages: the item before and after the write.
+// NewAndOldImages is the item before and after the write.
 const NewAndOldImages StreamView = "NEW_AND_OLD_IMAGES"
 
 // Table declares a DynamoDB table as plain data, from which the infrastructure

@@ -148,19 +148,19 @@ func (l *ledger) end(rt *rapid.T, action string, u upload.Upload) error {
 		l.stored = l.stored.Plus(amount(f.Size, 1, 0))
 		l.ended = append(l.ended, u)
 		_, err := l.b.Publish(ctx, u, f)
-		return err //nolint:wrapcheck // for the test to show
+		return err
 	case "reject":
 		l.rejected = append(l.rejected, u)
 		_, err := l.b.RejectUpload(ctx, u, facts(u), object.Reason{Code: fault.SizeMismatch})
-		return err //nolint:wrapcheck // as above
+		return err
 	case "expire":
 		l.ended = append(l.ended, u)
 		_, err := l.b.EndUpload(ctx, u.Workspace, u.ID, upload.Expire, upload.Sweeper)
-		return err //nolint:wrapcheck // as above
+		return err
 	default:
 		l.ended = append(l.ended, u)
 		_, err := l.b.EndUpload(ctx, u.Workspace, u.ID, upload.Abort, upload.Client)
-		return err //nolint:wrapcheck // as above
+		return err
 	}
 }
 

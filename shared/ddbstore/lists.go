@@ -110,7 +110,7 @@ func list[T any](ctx context.Context, s *Store, q query[T], end func(T) string) 
 		limit = limits.PageItems
 	}
 	in := s.input(q.index, partition(q), q.sortPrefix)
-	in.Limit = aws.Int32(int32(limit + 1)) //nolint:gosec // at most limits.PageItems + 1
+	in.Limit = aws.Int32(int32(limit + 1))
 	in.ScanIndexForward = aws.Bool(!q.latestFirst)
 	if q.start != nil {
 		in.ExclusiveStartKey = attributes(q.start)

@@ -52,7 +52,7 @@ func (s *Store) publish(ctx context.Context, u upload.Upload, f object.Facts, lo
 	}
 	after, err := u.End(upload.Publish, upload.Ingest, s.now())
 	if err != nil {
-		return object.Object{}, err //nolint:wrapcheck // coded by the domain
+		return object.Object{}, err
 	}
 	after.S3VersionID = f.S3VersionID
 	after.Reservation = nil

@@ -232,6 +232,7 @@ func TestRacingForOnePath(t *testing.T) {
 
 // ingest does with the catalog what the ingest function does.
 func ingest(t *testing.T, b *bench, u upload.Upload) (object.Object, error) {
+	t.Helper()
 	o, err := b.Publish(t.Context(), u, facts(u))
 	if fault.Is(err, fault.UploadEnded) {
 		return object.Object{}, b.ReleaseUpload(t.Context(), u.Workspace, u.ID)

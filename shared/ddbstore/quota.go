@@ -18,7 +18,7 @@ import (
 // figures, when less than the new quota would be free to take back.
 func (s *Store) SetQuota(ctx context.Context, ws string, q workspace.Quota) (workspace.Workspace, error) {
 	if err := q.Validate(); err != nil {
-		return workspace.Workspace{}, err //nolint:wrapcheck // coded by the domain
+		return workspace.Workspace{}, err
 	}
 	var changed workspace.Workspace
 	err := s.repeat(ctx, "set quota of", ws, func() error {
@@ -32,7 +32,7 @@ func (s *Store) SetQuota(ctx context.Context, ws string, q workspace.Quota) (wor
 		}
 		moves, err := workspace.Resize(shards, w.Quota.Amount(), q.Amount())
 		if err != nil {
-			return err //nolint:wrapcheck // coded by the domain
+			return err
 		}
 		changed = w
 		changed.Quota, changed.Rev, changed.UpdatedAt = q, w.Rev+1, s.now()

@@ -46,7 +46,7 @@ func (s *Store) reject(ctx context.Context, u upload.Upload, f object.Facts, r o
 	}
 	after, err := u.End(upload.Reject, upload.Ingest, s.now())
 	if err != nil {
-		return upload.Upload{}, err //nolint:wrapcheck // coded by the domain
+		return upload.Upload{}, err
 	}
 	after.S3VersionID, after.Reason = f.S3VersionID, &r
 	verdict := version(after, f, object.Rejected)

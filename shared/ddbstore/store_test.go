@@ -27,12 +27,12 @@ func TestMain(m *testing.M) { os.Exit(ddbtest.Main(m)) }
 // tells the same time twice.
 type bench struct {
 	*ddbstore.Store
-	t     testing.TB
+	t     *testing.T
 	table string
 	tick  atomic.Int64
 }
 
-func newBench(t testing.TB) *bench {
+func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, table: ddbtest.NewTable(t, ddbtest.Client(nil), catalog.MainTable())}
 	b.Store = b.over(nil)
@@ -138,7 +138,7 @@ func (b *bench) wantUsage(ws string, reserved, stored workspace.Amount) {
 	}
 }
 
-func wantCode(t testing.TB, err error, code fault.Code) {
+func wantCode(t *testing.T, err error, code fault.Code) {
 	t.Helper()
 	if got := fault.CodeOf(err); got != code {
 		t.Errorf("error is %v (code %q), want code %q", err, got, code)

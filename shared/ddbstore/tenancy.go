@@ -14,10 +14,10 @@ import (
 // It returns a Conflict error when the workspace exists.
 func (s *Store) CreateWorkspace(ctx context.Context, w workspace.Workspace, owner workspace.Member) error {
 	if err := w.Validate(); err != nil {
-		return err //nolint:wrapcheck // coded by the domain
+		return err
 	}
 	if err := owner.Validate(); err != nil {
-		return err //nolint:wrapcheck // coded by the domain
+		return err
 	}
 	if owner.Workspace != w.ID {
 		return fault.Invalid("workspace", "the owner is a member of %q, not of %q", owner.Workspace, w.ID)
@@ -49,7 +49,7 @@ func (s *Store) Workspace(ctx context.Context, ws string) (workspace.Workspace, 
 // there is no such workspace.
 func (s *Store) PutMember(ctx context.Context, m workspace.Member) error {
 	if err := m.Validate(); err != nil {
-		return err //nolint:wrapcheck // coded by the domain
+		return err
 	}
 	return s.repeat(ctx, "put member of", m.Workspace, func() error {
 		err := s.commit(ctx,

@@ -17,7 +17,7 @@ import (
 // what is available. Opening the very same upload again changes nothing.
 func (s *Store) OpenUpload(ctx context.Context, w workspace.Workspace, u upload.Upload) (upload.Upload, error) {
 	if err := u.Validate(); err != nil {
-		return upload.Upload{}, err //nolint:wrapcheck // coded by the domain
+		return upload.Upload{}, err
 	}
 	if u.Workspace != w.ID {
 		return upload.Upload{}, fault.Invalid("workspace", "the upload belongs to %q, not to %q", u.Workspace, w.ID)
@@ -70,7 +70,7 @@ func (s *Store) plan(ctx context.Context, w workspace.Workspace, want workspace.
 	}
 	shares, ok := workspace.Plan(shards, want, s.anyShard(w))
 	if !ok {
-		return nil, workspace.Exceeded(shards, want) //nolint:wrapcheck // coded by the domain
+		return nil, workspace.Exceeded(shards, want)
 	}
 	return shares, nil
 }
@@ -111,7 +111,7 @@ func (s *Store) EndUpload(ctx context.Context, ws, id string, e upload.Event, by
 			return nil
 		}
 		if ended, err = u.End(e, by, s.now()); err != nil {
-			return err //nolint:wrapcheck // coded by the domain
+			return err
 		}
 		ended.Reservation = nil
 		return s.settle(ctx, u, ended, workspace.Release(u.Reservation))

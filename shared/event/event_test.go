@@ -26,6 +26,7 @@ func sample(state object.State, rev int64, version string) *object.Object {
 		o.Reason = &object.Reason{Code: fault.SizeMismatch, Detail: "too short"}
 	case object.Deleted:
 		o.DeletedAt = o.UpdatedAt
+	default:
 	}
 	return o
 }

@@ -45,9 +45,10 @@ func ParseState(text string) (State, error) {
 type Integrity string
 
 const (
-	// Verified: the client declared a checksum and the bytes have it.
+	// Verified means that the client declared a checksum and the bytes have it.
 	Verified Integrity = "verified"
-	// Recorded: the client declared none; the checksum is what S3 computed.
+	// Recorded means that the client declared none; the checksum is what S3
+	// computed.
 	Recorded Integrity = "recorded"
 )
 

@@ -11,21 +11,21 @@ import (
 type State string
 
 const (
-	// Open: a client may send bytes.
+	// Open uploads take bytes from their client.
 	Open State = "open"
-	// Uploading: parts of a multipart upload have been signed.
+	// Uploading ones have parts that were signed.
 	Uploading State = "uploading"
-	// Completing: S3 was asked to assemble the parts.
+	// Completing ones wait for S3 to assemble their parts.
 	Completing State = "completing"
-	// Uploaded: all bytes are in S3 and wait for their verification.
+	// Uploaded ones have all bytes in S3 and wait for their verification.
 	Uploaded State = "uploaded"
-	// Available: published. An end.
+	// Available is the end of an upload that was published.
 	Available State = "available"
-	// Rejected: the bytes were refused. An end.
+	// Rejected is the end of an upload whose bytes were refused.
 	Rejected State = "rejected"
-	// Expired: nothing came in time. An end.
+	// Expired is the end of an upload that was left behind.
 	Expired State = "expired"
-	// Aborted: the client gave up. An end.
+	// Aborted is the end of an upload that its client gave up.
 	Aborted State = "aborted"
 )
 
@@ -57,19 +57,19 @@ const (
 type Event string
 
 const (
-	// SignParts: parts were signed for the client.
+	// SignParts is the signing of parts for the client.
 	SignParts Event = "sign_parts"
-	// Complete: the client says that all parts are there.
+	// Complete is the client saying that all parts are there.
 	Complete Event = "complete"
-	// Assemble: S3 has made one object of the parts.
+	// Assemble is S3 having made one object of the parts.
 	Assemble Event = "assemble"
-	// Publish: the bytes are what was declared.
+	// Publish is the bytes being what was declared.
 	Publish Event = "publish"
-	// Reject: they are not, or are not allowed.
+	// Reject is the bytes being something else, or not allowed.
 	Reject Event = "reject"
-	// Abort: the client gives up.
+	// Abort is the client giving up.
 	Abort Event = "abort"
-	// Expire: time is up.
+	// Expire is the time being up.
 	Expire Event = "expire"
 )
 

@@ -61,16 +61,16 @@ func DefaultQuota() Quota {
 // Validate returns an InvalidArgument error that names every bad field.
 func (q Quota) Validate() error {
 	return fault.Join(
-		atLeast("bytes", q.Bytes, 0),
-		atLeast("objects", q.Objects, 0),
-		atLeast("openUploads", q.OpenUploads, 0),
-		atLeast("maxObjectBytes", q.MaxObjectBytes, 0),
+		notNegative("bytes", q.Bytes),
+		notNegative("objects", q.Objects),
+		notNegative("openUploads", q.OpenUploads),
+		notNegative("maxObjectBytes", q.MaxObjectBytes),
 	)
 }
 
-func atLeast(field string, n, least int64) error {
-	if n < least {
-		return fault.Invalid(field, "is %d, the least is %d", n, least)
+func notNegative(field string, n int64) error {
+	if n < 0 {
+		return fault.Invalid(field, "is %d, the least is 0", n)
 	}
 	return nil
 }
@@ -141,6 +141,7 @@ func DefaultTypePolicy() TypePolicy {
 		"application/x-executable",
 		"application/x-mach-binary",
 		"application/x-msdownload",
+		"application/x-msi",
 		"application/x-object",
 		"application/x-coredump",
 		"application/x-sharedlib",

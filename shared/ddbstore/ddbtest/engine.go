@@ -85,7 +85,11 @@ func start() (stop func(), err error) {
 		stop()
 		return nil, err
 	}
-	return stop, os.Setenv(EndpointVariable, "http://"+address)
+	if err := os.Setenv(EndpointVariable, "http://"+address); err != nil {
+		stop()
+		return nil, fmt.Errorf("name the endpoint: %w", err)
+	}
+	return stop, nil
 }
 
 // find returns the engine's binary below node_modules of this repository.
@@ -121,7 +125,7 @@ func freeAddress() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close() //nolint:errcheck // nothing was accepted
+	defer l.Close()
 	return l.Addr().String(), nil
 }
 

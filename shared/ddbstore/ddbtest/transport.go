@@ -50,7 +50,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	return res, err //nolint:wrapcheck // a transport passes errors on as they are
+	return res, err
 }
 
 func (a *Answer) response(r *http.Request) (*http.Response, error) {
@@ -149,7 +149,7 @@ func (c *Conflicts) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer c.release(keys)
 	r = r.Clone(r.Context())
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	return c.next.RoundTrip(r) //nolint:wrapcheck // as above
+	return c.next.RoundTrip(r) //nolint:wrapcheck // a transport passes errors on as they are
 }
 
 func (c *Conflicts) acquire(keys []string) bool {
