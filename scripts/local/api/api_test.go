@@ -214,7 +214,7 @@ func TestResponses(t *testing.T) {
 		{"not JSON", `hello`, 500, "application/json", failed},
 		{"empty", ``, 500, "application/json", failed},
 		{"no status", `{"statusCode":"abc"}`, 500, "application/json", failed},
-		{"a status out of range", `{"statusCode":99}`, 500, "application/json", failed},
+		{"a status out of range", `{"statusCode":199}`, 500, "application/json", failed},
 		{"a status with a fraction", `{"statusCode":200.5}`, 500, "application/json", failed},
 		{"a body that is no string", `{"statusCode":200,"body":{}}`, 500, "application/json", failed},
 		{"a header that is a list", `{"statusCode":200,"headers":{"a":["b"]}}`, 500, "application/json", failed},

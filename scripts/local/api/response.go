@@ -47,7 +47,7 @@ func parseResponse(payload []byte) (answer, error) {
 		return answer{}, fmt.Errorf("malformed response: %w", err)
 	}
 	status, err := strconv.Atoi(string(r.StatusCode))
-	if err != nil || status < 100 || status > 599 {
+	if err != nil || status < 200 || status > 599 {
 		return answer{}, fmt.Errorf("statusCode %q is no HTTP status", r.StatusCode)
 	}
 	a := answer{status: status, header: http.Header{}, cookies: r.Cookies, body: []byte(r.Body)}
