@@ -16,7 +16,6 @@ import (
 const (
 	defaultAPIPort     = 8480
 	defaultGatewayPort = 8481
-	defaultIssuerPort  = 8482
 )
 
 // errHelp says that usage was asked for and printed.
@@ -42,7 +41,7 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	flags.StringVar(&o.stack.State, "state", env.text("STOWAGE_STATE", ".stowage"), "`directory` that everything is kept in")
 	flags.IntVar(&o.stack.APIPort, "api-port", env.number("STOWAGE_API_PORT", defaultAPIPort), "`port` of the HTTP API; 0: any free one")
 	flags.IntVar(&o.stack.GatewayPort, "gateway-port", env.number("STOWAGE_GATEWAY_PORT", defaultGatewayPort), "`port` for AWS calls; 0: any free one")
-	flags.IntVar(&o.stack.IssuerPort, "issuer-port", env.number("STOWAGE_ISSUER_PORT", defaultIssuerPort), "`port` of the token issuer; 0: any free one")
+	flags.IntVar(&o.stack.IssuerPort, "issuer-port", env.number("STOWAGE_ISSUER_PORT", 0), "`port` of the token issuer; 0: any free one")
 	flags.BoolVar(&o.stack.Reset, "reset", env.flag("RESET"), "throw the state away first")
 	flags.TextVar(&o.logLevel, "log-level", env.level("STOWAGE_LOG_LEVEL"), "least `level` of what is logged: DEBUG, INFO, WARN or ERROR")
 	o.stack.DynamoDBEndpoint = env.text("STOWAGE_DYNAMODB_ENDPOINT", "")

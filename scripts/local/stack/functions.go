@@ -17,9 +17,11 @@ import (
 // answers every invocation with what the compiler said; the others work.
 func (s *Stack) build(ctx context.Context) []build.Result {
 	cfg := build.Config{ModuleDir: s.cfg.Source, OutDir: s.state.path("bin"), Done: func(r build.Result) {
-		if r.Err != nil && ctx.Err() == nil {
+		switch {
+		case ctx.Err() != nil: // given up
+		case r.Err != nil:
 			s.progress.say("function %s does not build; it answers every call with this error:\n%v", r.Function, r.Err)
-		} else if r.Took >= patience {
+		case r.Took >= patience:
 			s.progress.say("built %s: %.1f s", r.Function, r.Took.Seconds())
 		}
 	}}
