@@ -91,7 +91,7 @@ func (a *runtimeAPI) start(ctx context.Context, program string) (time.Duration, 
 	select {
 	case at := <-a.asked:
 		cancel()
-		<-exited
+		<-exited //nolint:errcheck // it was killed
 		return at.Sub(began), nil
 	case err := <-exited:
 		return 0, fmt.Errorf("it ended without asking for an invocation: %w\n%s", err, output.Bytes())
