@@ -27,11 +27,11 @@ func request(method, path string) events.APIGatewayV2HTTPRequest {
 	return in
 }
 
-func handle(t testing.TB, handler http.HandlerFunc, in events.APIGatewayV2HTTPRequest) events.APIGatewayV2HTTPResponse {
-	t.Helper()
-	out, err := httpapi.NewGateway(handler).Handle(t.Context(), in)
+func handle(tb testing.TB, handler http.HandlerFunc, in events.APIGatewayV2HTTPRequest) events.APIGatewayV2HTTPResponse {
+	tb.Helper()
+	out, err := httpapi.NewGateway(handler).Handle(tb.Context(), in)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }

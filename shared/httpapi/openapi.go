@@ -49,6 +49,9 @@ func Register[I, O any](api huma.API, op huma.Operation, codes []fault.Code, han
 	}
 	common := []fault.Code{fault.InvalidArgument, fault.Unavailable, fault.Internal}
 	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	if _, hasBody := reflect.TypeFor[I]().FieldByName("Body"); hasBody {
+		common = append(common, fault.TooLarge, UnsupportedMediaType)
+	}
 	for _, code := range append(common, codes...) {
 		describe(op.Responses, code, schema)
 	}
@@ -70,6 +73,9 @@ func describe(responses map[string]*huma.Response, code fault.Code, schema *huma
 		}
 	}
 	text := "`" + string(code) + "`"
+	if strings.Contains(responses[key].Description, text) {
+		return
+	}
 	if responses[key].Description != "" {
 		text = responses[key].Description + ", " + text
 	}

@@ -30,7 +30,7 @@ type Problem struct {
 	Detail   string         `json:"detail" doc:"What was wrong this time, and what to do." example:"object 01JB… does not exist"`
 	Code     fault.Code     `json:"code" doc:"The kind of problem for programs; stable." example:"not_found"`
 	Instance string         `json:"instance,omitempty" doc:"The id of the request: quote it when you ask for help."`
-	Errors   []ProblemError `json:"errors,omitempty" doc:"What was wrong, field by field."`
+	Errors   []ProblemError `json:"errors,omitempty" nullable:"false" doc:"What was wrong, field by field."`
 	Details  map[string]any `json:"details,omitempty" doc:"Figures that help, such as the limit that was met."`
 	Headers  http.Header    `json:"-"`
 }

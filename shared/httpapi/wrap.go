@@ -42,27 +42,23 @@ type wrapped struct {
 }
 
 func (h *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	begun := h.opts.Now()
-	id := RequestID(r.Context())
+	begun, ctx := h.opts.Now(), r.Context()
+	id := RequestID(ctx)
 	if id == "" {
 		id = h.opts.NewID()
-		r = r.WithContext(WithRequestID(r.Context(), id))
+		ctx = WithRequestID(ctx, id)
 	}
 	w.Header().Set(requestIDHeader, id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store") // answers hold signed URLs and private names
 	watched := &statusWriter{ResponseWriter: w}
 	line := &logLine{attrs: []slog.Attr{slog.String("httpRequestId", id)}}
-	r = r.WithContext(context.WithValue(r.Context(), logLineKey{}, line))
+	ctx = context.WithValue(ctx, logLineKey{}, line)
+	r = r.WithContext(ctx)
 	handler, route := h.route(r)
-	defer func() {
-		if cause := recover(); cause != nil {
-			h.recovered(watched, r, cause)
-		}
-		h.log(r.Context(), line, route, watched.status, h.opts.Now().Sub(begun))
-	}()
+	defer h.finish(ctx, watched, line, route, begun)
 	if err := bufferBody(r); err != nil {
-		ProblemOf(r.Context(), err).Write(watched)
+		ProblemOf(ctx, err).Write(watched)
 		return
 	}
 	handler.ServeHTTP(watched, r)
@@ -100,22 +96,22 @@ func notFound() http.Handler {
 	})
 }
 
-func (h *wrapped) recovered(w *statusWriter, r *http.Request, cause any) {
-	Annotate(r.Context(), slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
-	if w.status == 0 {
-		NewProblem(r.Context(), fault.Internal, "").Write(w)
+// finish is deferred: it answers when the handler has panicked, and writes the log line.
+func (h *wrapped) finish(ctx context.Context, w *statusWriter, line *logLine, route string, begun time.Time) {
+	if cause := recover(); cause != nil {
+		Annotate(ctx, slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
+		if w.status == 0 {
+			NewProblem(ctx, fault.Internal, "").Write(w)
+		}
 	}
-}
-
-func (h *wrapped) log(ctx context.Context, line *logLine, route string, status int, took time.Duration) {
 	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError {
+	if w.status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
 	h.opts.Log.LogAttrs(ctx, level, "request", append(line.attrs,
 		slog.String("route", route),
-		slog.Int("status", status),
-		slog.Float64("millis", float64(took)/float64(time.Millisecond)))...)
+		slog.Int("status", w.status),
+		slog.Float64("millis", float64(h.opts.Now().Sub(begun))/float64(time.Millisecond)))...)
 }
 
 type logLineKey struct{}

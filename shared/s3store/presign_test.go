@@ -28,14 +28,14 @@ func sha(body []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-func presigner(t testing.TB, client *s3.Client, bucket string, creds aws.Credentials, now func() time.Time) *s3store.Presigner {
-	t.Helper()
-	p, err := s3store.NewPresigner(t.Context(), s3store.PresignerConfig{
+func presigner(tb testing.TB, client *s3.Client, bucket string, creds aws.Credentials, now func() time.Time) *s3store.Presigner {
+	tb.Helper()
+	p, err := s3store.NewPresigner(tb.Context(), s3store.PresignerConfig{
 		Bucket: bucket, Client: client, Now: now,
 		Credentials: credentials.StaticCredentialsProvider{Value: creds},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }

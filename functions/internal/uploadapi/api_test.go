@@ -74,11 +74,11 @@ func (r oneRing) Ring(context.Context) (*cursor.Ring, error)  { return r.ring, n
 func (r oneRing) Renew(context.Context) (*cursor.Ring, error) { return r.ring, nil }
 
 // newWorld signs for the S3 server at endpoint, or for AWS's own when that is empty.
-func newWorld(t testing.TB, endpoint string, creds aws.Credentials) *world {
-	t.Helper()
+func newWorld(tb testing.TB, endpoint string, creds aws.Credentials) *world {
+	tb.Helper()
 	db := ddbtest.Client(nil)
 	w := &world{log: &bytes.Buffer{}, clock: &clock{}}
-	w.store = ddbstore.New(db, ddbstore.Config{Table: ddbtest.NewTable(t, db, catalog.MainTable()), Now: w.clock.now})
+	w.store = ddbstore.New(db, ddbstore.Config{Table: ddbtest.NewTable(tb, db, catalog.MainTable()), Now: w.clock.now})
 	opts := s3.Options{Region: "eu-central-1"}
 	if endpoint != "" {
 		opts.BaseEndpoint, opts.UsePathStyle = &endpoint, true
@@ -88,11 +88,11 @@ func newWorld(t testing.TB, endpoint string, creds aws.Credentials) *world {
 		Credentials: credentials.StaticCredentialsProvider{Value: creds},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ring, err := cursor.NewRing([]byte(strings.Repeat("k", cursor.MinSecretBytes)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	w.handler = uploadapi.New(uploadapi.Deps{
 		Catalog: w.store, Signer: signer, Cursors: cursor.NewCodec(oneRing{ring}, rand.Reader),
@@ -100,18 +100,18 @@ func newWorld(t testing.TB, endpoint string, creds aws.Credentials) *world {
 	})
 	founder := token{"sub": "founder", "client_id": "founder", "scope": everyScope}
 	for _, ws := range []string{"alpha", "beta"} {
-		w.must(t, founder, "POST", "/v1/workspaces", fields{"id": ws, "name": ws}, 201)
+		w.must(tb, founder, "POST", "/v1/workspaces", fields{"id": ws, "name": ws}, 201)
 		for _, role := range []string{"owner", "writer", "reader"} {
-			w.must(t, admin(), "PUT", "/v1/workspaces/"+ws+"/members/"+ws+"-"+role, fields{"role": role}, 200)
+			w.must(tb, admin(), "PUT", "/v1/workspaces/"+ws+"/members/"+ws+"-"+role, fields{"role": role}, 200)
 		}
 	}
 	return w
 }
 
 // plain is a world that signs with made-up credentials.
-func plain(t testing.TB) *world {
-	t.Helper()
-	return newWorld(t, "", aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token", CanExpire: true, Expires: time.Now().Add(48 * time.Hour)})
+func plain(tb testing.TB) *world {
+	tb.Helper()
+	return newWorld(tb, "", aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token", CanExpire: true, Expires: time.Now().Add(48 * time.Hour)})
 }
 
 // fields is a JSON object.
@@ -154,8 +154,8 @@ func (r reply) text(path string) string {
 
 // call sends a request. body is sent as it stands when it is a string, else as JSON.
 // extra are header names and values.
-func (w *world) call(t testing.TB, who token, method, path string, body any, extra ...string) reply {
-	t.Helper()
+func (w *world) call(tb testing.TB, who token, method, path string, body any, extra ...string) reply {
+	tb.Helper()
 	var text []byte
 	switch b := body.(type) {
 	case nil:
@@ -164,7 +164,7 @@ func (w *world) call(t testing.TB, who token, method, path string, body any, ext
 	default:
 		var err error
 		if text, err = json.Marshal(b); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	r := httptest.NewRequestWithContext(context.Background(), method, path, bytes.NewReader(text))
@@ -182,28 +182,28 @@ func (w *world) call(t testing.TB, who token, method, path string, body any, ext
 	out := reply{status: rec.Code, header: rec.Header(), body: rec.Body.String()}
 	if strings.Contains(rec.Header().Get("Content-Type"), "json") {
 		if err := json.Unmarshal(rec.Body.Bytes(), &out.json); err != nil {
-			t.Fatalf("%s %s: %d %q: %v", method, path, rec.Code, out.body, err)
+			tb.Fatalf("%s %s: %d %q: %v", method, path, rec.Code, out.body, err)
 		}
 	}
 	return out
 }
 
 // must is call for a request whose status is certain.
-func (w *world) must(t testing.TB, who token, method, path string, body any, status int, extra ...string) reply {
-	t.Helper()
-	out := w.call(t, who, method, path, body, extra...)
+func (w *world) must(tb testing.TB, who token, method, path string, body any, status int, extra ...string) reply {
+	tb.Helper()
+	out := w.call(tb, who, method, path, body, extra...)
 	if out.status != status {
-		t.Fatalf("%s %s: got %d %s, want %d", method, path, out.status, out.body, status)
+		tb.Fatalf("%s %s: got %d %s, want %d", method, path, out.status, out.body, status)
 	}
 	return out
 }
 
 // refused is call for a request that is a problem.
-func (w *world) refused(t testing.TB, who token, method, path string, body any, status int, code string, extra ...string) reply {
-	t.Helper()
-	out := w.call(t, who, method, path, body, extra...)
+func (w *world) refused(tb testing.TB, who token, method, path string, body any, status int, code string, extra ...string) reply {
+	tb.Helper()
+	out := w.call(tb, who, method, path, body, extra...)
 	if out.status != status || out.text("code") != code {
-		t.Errorf("%s %s: got %d %s, want %d %s", method, path, out.status, out.body, status, code)
+		tb.Errorf("%s %s: got %d %s, want %d %s", method, path, out.status, out.body, status, code)
 	}
 	return out
 }
@@ -218,33 +218,33 @@ func declare(path, content string) fields {
 }
 
 // publish stores an object as ingest would, and returns its id.
-func (w *world) publish(t testing.TB, ws, path, content string) string {
-	t.Helper()
-	opened := w.must(t, member(ws, "writer"), "POST", "/v1/uploads", declare(path, content), 201)
-	return w.settle(t, ws, opened.text("upload.id"), "s3-version-of-"+opened.text("upload.id"), content)
+func (w *world) publish(tb testing.TB, ws, path, content string) string {
+	tb.Helper()
+	opened := w.must(tb, member(ws, "writer"), "POST", "/v1/uploads", declare(path, content), 201)
+	return w.settle(tb, ws, opened.text("upload.id"), "s3-version-of-"+opened.text("upload.id"), content)
 }
 
 // settle publishes an upload whose bytes S3 holds under versionID.
-func (w *world) settle(t testing.TB, ws, id, versionID, content string) string {
-	t.Helper()
+func (w *world) settle(tb testing.TB, ws, id, versionID, content string) string {
+	tb.Helper()
 	u, err := w.store.Upload(context.Background(), ws, id)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	o, err := w.store.Publish(context.Background(), u, object.Facts{
 		Size: int64(len(content)), DetectedType: "text/plain", SHA256: sum(content),
 		ETag: "etag", S3VersionID: versionID, Integrity: object.Verified,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return o.ID
 }
 
 // usage is what is used of a quota, in one comparable text.
-func (w *world) usage(t testing.TB, ws string) string {
-	t.Helper()
-	return w.must(t, member(ws, "reader"), "GET", "/v1/usage", nil, 200).body
+func (w *world) usage(tb testing.TB, ws string) string {
+	tb.Helper()
+	return w.must(tb, member(ws, "reader"), "GET", "/v1/usage", nil, 200).body
 }
 
 // storage sends a signed request.

@@ -22,7 +22,7 @@ type contentRequest struct {
 
 type contentAnswer struct {
 	Status   int
-	Location string `header:"Location" doc:"The URL, with redirect=1."`
+	Location string `header:"Location" hidden:"true"` // of the 307, documented with the route
 	Body     contentView
 }
 
@@ -38,6 +38,7 @@ func (a *api) contentRoute(routes huma.API) {
 		access:  toRead(), codes: []fault.Code{fault.NotFound, fault.NotAvailable},
 		responses: map[string]*huma.Response{"307": {
 			Description: "With redirect=1: the URL.",
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Content"}}},
 			Headers:     map[string]*huma.Param{"Location": {Description: "The URL.", Schema: &huma.Schema{Type: "string", Format: "uri"}}},
 		}},
 	}, a.getContent)

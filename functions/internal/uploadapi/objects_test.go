@@ -3,6 +3,7 @@ package uploadapi_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -162,13 +163,13 @@ func TestThroughTheGateway(t *testing.T) {
 	gateway := httpapi.NewGateway(w.handler)
 
 	out, err := gateway.Handle(t.Context(), in)
-	if err != nil || out.StatusCode != 403 {
+	if err != nil || out.StatusCode != http.StatusForbidden {
 		t.Errorf("not a member: %+v, %v", out, err)
 	}
 	sub := in.RequestContext.Authorizer.JWT.Claims["sub"]
 	w.must(t, admin(), "PUT", "/v1/workspaces/alpha/members/"+sub, fields{"role": "reader"}, 200)
 	out, err = gateway.Handle(t.Context(), in)
-	if err != nil || out.StatusCode != 200 || !strings.Contains(out.Body, id) || out.Headers["etag"] != `"1"` || out.Headers["x-request-id"] != in.RequestContext.RequestID {
+	if err != nil || out.StatusCode != http.StatusOK || !strings.Contains(out.Body, id) || out.Headers["etag"] != `"1"` || out.Headers["x-request-id"] != in.RequestContext.RequestID {
 		t.Errorf("member: %+v, %v", out, err)
 	}
 }

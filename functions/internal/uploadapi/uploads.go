@@ -15,13 +15,9 @@ import (
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
-const (
-	// defaultURLLife is how long a signed URL lives when nobody asks otherwise.
-	defaultURLLife = 15 * time.Minute
-	// lateBytes is how long after its URL an upload stays open. S3 looks at a URL's end
-	// when the request begins: this is how long sending the bytes may then take.
-	lateBytes = time.Hour
-)
+// lateBytes is how long after its URL an upload stays open. S3 looks at a URL's end when
+// the request begins: this is how long sending the bytes may then take.
+const lateBytes = time.Hour
 
 type uploadView struct {
 	ID          string          `json:"id" doc:"Also the id of the version that the upload becomes."`
