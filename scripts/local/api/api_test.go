@@ -315,7 +315,8 @@ func TestThrottling(t *testing.T) {
 	cfg.Now = func() time.Time { return now }
 	cfg.Routes = append(cfg.Routes, api.Route{Key: "GET /own", Integration: api.Integration{FunctionARN: functionARN}})
 	cfg.Stages[0].Throttle = api.Throttle{Rate: 2, Burst: 3}
-	cfg.Stages[0].RouteThrottles = map[string]api.Throttle{"GET /own": {Rate: 1, Burst: 1}}
+	cfg.Routes = append(cfg.Routes, api.Route{Key: "GET /rate", Integration: api.Integration{FunctionARN: functionARN}})
+	cfg.Stages[0].RouteThrottles = map[string]api.Throttle{"GET /own": {Rate: 1, Burst: 1}, "GET /rate": {Rate: 1}}
 	s := start(t, cfg)
 	count := func(path string, n int) (ok int) {
 		for range n {
@@ -334,6 +335,9 @@ func TestThrottling(t *testing.T) {
 	}
 	if got := count("/own", 2); got != 1 {
 		t.Errorf("the route's own burst: got %d of 2, want 1", got)
+	}
+	if got := count("/rate", 5); got != 5 {
+		t.Errorf("a rate with the account's burst: got %d of 5, want 5", got)
 	}
 	now = now.Add(time.Second)
 	if got := count("/x", 5); got != 2 {

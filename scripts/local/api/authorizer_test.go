@@ -36,29 +36,29 @@ func (k keys) VerificationKey(_ context.Context, iss, id string) (*rsa.PublicKey
 	return k.public, nil
 }
 
-func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
-	t.Helper()
+func sign(tb testing.TB, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
+	tb.Helper()
 	opts := &jose.SignerOptions{}
 	if kid != "" {
 		opts.WithHeader("kid", kid)
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	raw, isRaw := claims.([]byte)
 	if !isRaw {
 		if raw, err = json.Marshal(claims); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	signed, err := signer.Sign(raw)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	compact, err := signed.CompactSerialize()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return compact
 }

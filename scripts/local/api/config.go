@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"io"
 	"log/slog"
+	"net"
 	"time"
 )
 
@@ -22,6 +23,8 @@ type Config struct {
 
 	// Addr is the address to listen on. Empty: 127.0.0.1 and a free port.
 	Addr string
+	// Listener is used in place of Addr when it is set; Start takes it over.
+	Listener net.Listener
 
 	Invoker   Invoker
 	Keys      KeySource
@@ -84,7 +87,8 @@ type Stage struct {
 	Variables       map[string]string
 }
 
-// Throttle limits requests. The zero value does not; AWS's limits per account are out of reach here.
+// Throttle limits requests. The zero value does not; where one field is set, the other one's zero
+// is the account's default on AWS (10,000 a second, burst 5,000).
 type Throttle struct {
 	Rate  float64 // requests a second
 	Burst int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rsa"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,6 +23,19 @@ func TestStartSaysWhichPortIsBusy(t *testing.T) {
 	}
 	if err := other.Start(t.Context()); err == nil || !strings.Contains(err.Error(), cfg.Addr) {
 		t.Errorf("got %v, want an error that names %s", err, cfg.Addr)
+	}
+}
+
+func TestItTakesAListenerOver(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(&function{})
+	cfg.Listener = l
+	s := start(t, cfg)
+	if resp, _ := do(t, "GET", s.URL(), ""); s.URL() != "http://"+l.Addr().String() || resp.StatusCode != http.StatusNoContent {
+		t.Errorf("%s answered %d", s.URL(), resp.StatusCode)
 	}
 }
 

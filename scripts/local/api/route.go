@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,6 +16,10 @@ import (
 const (
 	defaultStage = "$default"
 	defaultRoute = "$default"
+
+	// An account's throttle on AWS.
+	accountRate  = 10_000
+	accountBurst = 5_000
 )
 
 // route is a Route that has been checked.
@@ -229,7 +234,7 @@ func (st *stage) allow(r *route, now time.Time) bool {
 	defer st.mu.Unlock()
 	l, ok := st.limiters[r]
 	if !ok {
-		l = rate.NewLimiter(rate.Limit(t.Rate), t.Burst)
+		l = rate.NewLimiter(rate.Limit(cmp.Or(t.Rate, accountRate)), cmp.Or(t.Burst, accountBurst))
 		st.limiters[r] = l
 	}
 	return l.AllowN(now, 1)

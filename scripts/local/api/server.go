@@ -83,9 +83,12 @@ func New(cfg Config) (*Server, error) {
 
 // Start listens and serves until ctx ends.
 func (s *Server) Start(ctx context.Context) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Addr)
-	if err != nil {
-		return fmt.Errorf("start API %s: %w", s.cfg.Name, err)
+	listener := s.cfg.Listener
+	if listener == nil {
+		var err error
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Addr); err != nil {
+			return fmt.Errorf("start API %s: %w", s.cfg.Name, err)
+		}
 	}
 	s.url = "http://" + listener.Addr().String()
 	s.http = &http.Server{

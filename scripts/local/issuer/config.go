@@ -3,6 +3,7 @@ package issuer
 import (
 	"context"
 	"log/slog"
+	"net"
 	"time"
 )
 
@@ -15,6 +16,8 @@ type Config struct {
 	StateDir string
 	// Addr is the address to listen on. Empty: 127.0.0.1 and a free port.
 	Addr string
+	// Listener is used in place of Addr when it is set; Start takes it over.
+	Listener net.Listener
 
 	// Invoke calls a Lambda function synchronously; a function error is an error.
 	Invoke func(ctx context.Context, functionARN string, event []byte) ([]byte, error)

@@ -120,9 +120,12 @@ func (i *Issuer) check(p Pool) error {
 
 // Start listens and serves until ctx ends.
 func (i *Issuer) Start(ctx context.Context) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", i.cfg.Addr)
-	if err != nil {
-		return fmt.Errorf("start issuer: %w", err)
+	listener := i.cfg.Listener
+	if listener == nil {
+		var err error
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", i.cfg.Addr); err != nil {
+			return fmt.Errorf("start issuer: %w", err)
+		}
 	}
 	i.url = "http://" + listener.Addr().String()
 	i.server = &http.Server{
