@@ -9,7 +9,8 @@
 // that the catalog confirms. The workspace of a request is part of every key that is read or
 // written, and of every cursor.
 //
-// The handler is safe for concurrent use. It calls dynamodb:GetItem, Query, PutItem,
-// UpdateItem, DeleteItem and TransactWriteItems on the catalog, secretsmanager:GetSecretValue
-// on the cursor secret and sts:AssumeRole on the signer role; nothing else.
+// The handler is safe for concurrent use. It calls dynamodb:GetItem, BatchGetItem, Query,
+// PutItem, UpdateItem, DeleteItem and ConditionCheckItem on the catalog,
+// secretsmanager:GetSecretValue on the cursor secret and sts:AssumeRole on the signer role;
+// nothing else.
 package uploadapi
