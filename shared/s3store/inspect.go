@@ -125,9 +125,9 @@ func s3Fault(err error) error {
 	var api smithy.APIError
 	var resp *smithyhttp.ResponseError
 	switch {
-	case errors.As(err, &api) && (api.ErrorCode() == "NoSuchVersion" || api.ErrorCode() == "NoSuchKey"):
+	case errors.As(err, &api) && unknownVersion(api):
 		return fault.Wrap(fault.NotFound, err, "storage does not have the version")
-	case !errors.As(err, &resp):
+	case !errors.As(err, &resp) || resp.HTTPStatusCode() == 0:
 		// No answer came.
 		return fault.Wrap(fault.Unavailable, err, "storage cannot be reached")
 	}
@@ -139,5 +139,18 @@ func s3Fault(err error) error {
 		return fault.Wrap(fault.Unavailable, err, "storage is not available")
 	default:
 		return err
+	}
+}
+
+// unknownVersion reports whether S3 says that there is no such version. An id that S3
+// has never given is an invalid argument to it.
+func unknownVersion(err smithy.APIError) bool {
+	switch err.ErrorCode() {
+	case "NoSuchVersion", "NoSuchKey":
+		return true
+	case "InvalidArgument":
+		return strings.Contains(err.ErrorMessage(), "version id")
+	default:
+		return false
 	}
 }
