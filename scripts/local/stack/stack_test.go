@@ -28,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/stowage-dev/stowage/scripts/local/stack"
+	"github.com/stowage-dev/stowage/scripts/local/stack/stacktest"
 )
 
 // clients call the stack as any tool would: with what dev.json says.
@@ -55,18 +56,18 @@ func putItem(t *testing.T, s *stack.Stack, pk string) {
 }
 
 func TestEventsReachFunctions(t *testing.T) {
-	a := newApp(t)
-	s := start(t, a.config(t.TempDir()))
+	a := stacktest.New(t, recorderDir)
+	s := start(t, config(a, t.TempDir()))
 
 	t.Run("an object by its bucket's queue", func(t *testing.T) {
 		putObject(t, s, "a b.txt", "hello")
-		if line := a.awaitRecord(t, `a+b.txt`); !strings.Contains(line, `"eventSource":"aws:sqs"`) || !strings.Contains(line, `ObjectCreated:Put`) {
+		if line := a.Await(t, `a+b.txt`); !strings.Contains(line, `"eventSource":"aws:sqs"`) || !strings.Contains(line, `ObjectCreated:Put`) {
 			t.Errorf("event = %s", line)
 		}
 	})
 	t.Run("an item by its table's stream", func(t *testing.T) {
 		putItem(t, s, "item-1")
-		if line := a.awaitRecord(t, `item-1`); !strings.Contains(line, `arn:aws:dynamodb:eu-west-1:000000000000:table/App-Table/stream/`) {
+		if line := a.Await(t, `item-1`); !strings.Contains(line, `arn:aws:dynamodb:eu-west-1:000000000000:table/App-Table/stream/`) {
 			t.Errorf("event = %s", line)
 		}
 	})
@@ -76,7 +77,7 @@ func TestEventsReachFunctions(t *testing.T) {
 		if err != nil || out.FailedEntryCount != 0 {
 			t.Fatalf("put: %+v, %v", out, err)
 		}
-		a.awaitRecord(t, `bus-1`)
+		a.Await(t, `bus-1`)
 		events, err := os.ReadFile(s.Dev(nil).Events)
 		if err != nil || !strings.Contains(string(events), "bus-1") {
 			t.Errorf("the events file has %q, %v", events, err)
@@ -90,7 +91,7 @@ func TestEventsReachFunctions(t *testing.T) {
 		if _, err := sqs.NewFromConfig(clients(s)).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("message-1")}); err != nil {
 			t.Fatal(err)
 		}
-		a.awaitRecord(t, `message-1`)
+		a.Await(t, `message-1`)
 	})
 	t.Run("a request by the API, with a token", func(t *testing.T) {
 		token, _, err := s.Mint(t.Context(), "somebody")
@@ -135,8 +136,8 @@ func get(t *testing.T, url, token string) (int, string) {
 }
 
 func TestStateOutlivesARestartButNotAReset(t *testing.T) {
-	a := newApp(t)
-	cfg := a.config(t.TempDir())
+	a := stacktest.New(t, recorderDir)
+	cfg := config(a, t.TempDir())
 	run := func(cfg stack.Config, f func(*stack.Stack)) {
 		t.Helper()
 		s, err := stack.Start(t.Context(), cfg)
@@ -151,7 +152,7 @@ func TestStateOutlivesARestartButNotAReset(t *testing.T) {
 	var key, secret string
 	run(cfg, func(s *stack.Stack) {
 		putItem(t, s, "kept")
-		a.awaitRecord(t, "kept")
+		a.Await(t, "kept")
 		key, secret = s.Dev(nil).AccessKeyID, s.Dev(nil).SecretAccessKey
 	})
 	items := func(s *stack.Stack) int {
@@ -178,8 +179,8 @@ func TestStateOutlivesARestartButNotAReset(t *testing.T) {
 }
 
 func TestDevFileIsThereOnlyWhileReady(t *testing.T) {
-	a := newApp(t)
-	s, err := stack.Start(t.Context(), a.config(t.TempDir()))
+	a := stacktest.New(t, recorderDir)
+	s, err := stack.Start(t.Context(), config(a, t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,8 +212,8 @@ func TestDevFileIsThereOnlyWhileReady(t *testing.T) {
 }
 
 func TestTwoRuntimesInOneDirectory(t *testing.T) {
-	a := newApp(t)
-	cfg := a.config(t.TempDir())
+	a := stacktest.New(t, recorderDir)
+	cfg := config(a, t.TempDir())
 	start(t, cfg)
 	_, err := stack.Start(t.Context(), cfg)
 	if err == nil || !strings.Contains(err.Error(), "another runtime (process ") || !strings.Contains(err.Error(), "--state") {
@@ -227,13 +228,13 @@ func TestBusyPortsAreNamed(t *testing.T) {
 	}
 	defer taken.Close()
 	port := taken.Addr().(*net.TCPAddr).Port
-	a := newApp(t)
+	a := stacktest.New(t, recorderDir)
 	for flag, set := range map[string]func(*stack.Config){
 		"--gateway-port": func(c *stack.Config) { c.GatewayPort = port },
 		"--api-port":     func(c *stack.Config) { c.APIPort = port },
 		"--issuer-port":  func(c *stack.Config) { c.IssuerPort = port },
 	} {
-		cfg := a.config(t.TempDir())
+		cfg := config(a, t.TempDir())
 		set(&cfg)
 		_, err := stack.Start(t.Context(), cfg)
 		if err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), "is taken") {
@@ -243,13 +244,13 @@ func TestBusyPortsAreNamed(t *testing.T) {
 }
 
 func TestDeadEnginesAreNamed(t *testing.T) {
-	a := newApp(t)
+	a := stacktest.New(t, recorderDir)
 	for want, pid := range map[string]func(*stack.Stack) int{
 		"DynamoDB engine": func(s *stack.Stack) int { return s.DynamoDB.PID() },
 		"S3 engine":       func(s *stack.Stack) int { return s.S3.PID() },
 	} {
 		t.Run(want, func(t *testing.T) {
-			s := start(t, a.config(t.TempDir()))
+			s := start(t, config(a, t.TempDir()))
 			if err := syscall.Kill(pid(s), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
@@ -266,7 +267,7 @@ func TestDeadEnginesAreNamed(t *testing.T) {
 }
 
 func TestMissingEngineSaysWhatToDo(t *testing.T) {
-	cfg := newApp(t).config(t.TempDir())
+	cfg := config(stacktest.New(t, recorderDir), t.TempDir())
 	cfg.NodeModules = t.TempDir()
 	_, err := stack.Start(t.Context(), cfg)
 	if err == nil || !strings.Contains(err.Error(), "make setup") {
@@ -277,7 +278,7 @@ func TestMissingEngineSaysWhatToDo(t *testing.T) {
 // TestBrokenFunctionLeavesTheOthers: its source no longer compiles, so its
 // callers are told so, and the other functions go on.
 func TestBrokenFunctionLeavesTheOthers(t *testing.T) {
-	a := newApp(t)
+	a := stacktest.New(t, recorderDir)
 	source := t.TempDir()
 	write := func(name, content string) {
 		t.Helper()
@@ -295,21 +296,21 @@ func TestBrokenFunctionLeavesTheOthers(t *testing.T) {
 	if runtime.GOARCH == "arm64" {
 		goarch, architecture = "amd64", "x86_64"
 	}
-	build := exec.Command("go", "build", "-o", filepath.Join(a.dir, "asset.broken", "bootstrap"), "./functions/broken")
+	build := exec.Command("go", "build", "-o", filepath.Join(a.Dir, "asset.broken", "bootstrap"), "./functions/broken")
 	build.Dir, build.Env = source, append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	write("functions/broken/main.go", "package main\n\nfunc main() { missing() }\n")
-	resources := a.declared()
-	broken := a.function("")
-	properties := broken["Properties"].(object)
-	properties["Code"], properties["Architectures"] = object{"S3Key": "broken.zip"}, []string{architecture}
+	resources := a.Resources()
+	broken := a.Function("")
+	properties := broken["Properties"].(stacktest.Object)
+	properties["Code"], properties["Architectures"] = stacktest.Object{"S3Key": "broken.zip"}, []string{architecture}
 	resources["Broken"] = broken
-	a.resources(t, resources)
+	a.Write(t, resources)
 
 	var said strings.Builder
-	cfg := a.config(t.TempDir())
+	cfg := config(a, t.TempDir())
 	cfg.Source, cfg.Progress = source, &said
 	s := start(t, cfg)
 	if !strings.Contains(said.String(), "function App-Broken does not build") || !strings.Contains(said.String(), "undefined: missing") {
@@ -325,23 +326,23 @@ func TestBrokenFunctionLeavesTheOthers(t *testing.T) {
 }
 
 func TestUndeliverableTargetsAreRefusedAtTheStart(t *testing.T) {
-	a := newApp(t)
-	resources := a.declared()
-	resources["Topic"] = resource("AWS::SNS::Topic", object{})
-	rule := resources["Rule"].(object)["Properties"].(object)
-	rule["Targets"] = []object{{"Id": "T", "Arn": ref("Topic")}}
-	a.resources(t, resources)
-	_, err := stack.Start(t.Context(), a.config(t.TempDir()))
+	a := stacktest.New(t, recorderDir)
+	resources := a.Resources()
+	resources["Topic"] = stacktest.Resource("AWS::SNS::Topic", stacktest.Object{})
+	rule := resources["Rule"].(stacktest.Object)["Properties"].(stacktest.Object)
+	rule["Targets"] = []stacktest.Object{{"Id": "T", "Arn": stacktest.Ref("Topic")}}
+	a.Write(t, resources)
+	_, err := stack.Start(t.Context(), config(a, t.TempDir()))
 	if err == nil || !strings.Contains(err.Error(), "App/Rule") || !strings.Contains(err.Error(), "arn:aws:sns:") {
 		t.Errorf("err = %v", err)
 	}
 }
 
 func TestAnInterruptedStartLeavesNothing(t *testing.T) {
-	a := newApp(t)
+	a := stacktest.New(t, recorderDir)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	cfg := a.config(t.TempDir())
+	cfg := config(a, t.TempDir())
 	if _, err := stack.Start(ctx, cfg); err == nil {
 		t.Fatal("it started")
 	}

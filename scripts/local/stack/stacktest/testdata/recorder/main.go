@@ -61,7 +61,11 @@ func answerTo(event []byte) ([]byte, error) {
 	case "event":
 		return event, nil
 	case "http":
-		return json.Marshal(map[string]any{"statusCode": 200, "body": string(event)})
+		status := http.StatusOK
+		if bytes.Contains(event, []byte(`"method":"POST"`)) {
+			status = http.StatusCreated
+		}
+		return json.Marshal(map[string]any{"statusCode": status, "body": string(event)})
 	}
 	return []byte("{}"), nil
 }
