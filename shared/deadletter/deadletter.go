@@ -114,11 +114,11 @@ func message(err error) string {
 	return err.Error()
 }
 
-// Key is where the letter of function is kept. A letter without a time is filed
-// under now.
+// Key is where the letter of function is kept. A letter without a time that a ULID
+// can express is filed under now.
 func Key(function string, l batch.Letter, now time.Time) (string, error) {
 	at := l.Time.UTC()
-	if l.Time.IsZero() {
+	if at.Before(time.Unix(0, 0)) || at.After(ulid.Time(ulid.MaxTime())) {
 		at = now.UTC()
 	}
 	var id ulid.ULID
