@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -61,6 +62,9 @@ func runTests(m *testing.M) (int, error) {
 		return 0, err
 	}
 	engine = url
+	if err := flag.Set("rapid.checks", "25"); err != nil { // each takes a good part of a second
+		return 0, err
+	}
 	code := m.Run()
 	return code, process.Stop(time.Second)
 }
@@ -106,6 +110,12 @@ func database() *dynamodb.Client {
 func table(t testing.TB) string {
 	t.Helper()
 	name := strings.NewReplacer("/", "-", "#", "-", " ", "-").Replace(t.Name()) + "-table"
+	makeTable(t, name)
+	return name
+}
+
+func makeTable(t testing.TB, name string) {
+	t.Helper()
 	_, err := database().CreateTable(context.Background(), &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: types.BillingModePayPerRequest,
 		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
@@ -115,7 +125,6 @@ func table(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return name
 }
 
 // put writes version n of an item.
