@@ -23,10 +23,3 @@ func listen(what, flag string, port int) (net.Listener, error) {
 }
 
 func address(l net.Listener) string { return "http://" + l.Addr().String() }
-
-// release frees a port for a part that listens by itself, and gives its address.
-func release(l net.Listener) string {
-	addr := l.Addr().String()
-	_ = l.Close() // closing a fresh listener has nothing to lose
-	return addr
-}

@@ -144,7 +144,7 @@ func (s *Stack) start(ctx context.Context) error {
 		})
 	})
 	if err := early.Wait(); err != nil {
-		return err
+		return err //nolint:wrapcheck // the parts name themselves
 	}
 	return s.startServices(life, binaries)
 }

@@ -33,9 +33,8 @@ func (s *Stack) startTraces(ctx context.Context) (string, error) {
 		}
 	}()
 	s.onClose("the trace log", func() error {
-		err := conn.Close()
-		<-done
-		return err
+		defer func() { <-done }()
+		return conn.Close()
 	})
 	return conn.LocalAddr().String(), nil
 }

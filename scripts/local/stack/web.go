@@ -34,7 +34,7 @@ func (s *Stack) startGateway(ctx context.Context) error {
 		Listener: s.listeners[gatewayName], Region: s.region, Account: s.account, Credentials: s.credentials, Services: services,
 		Intercept: s.cfg.Intercept, Observe: s.called, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
-	if s.Gateway, err = gateway.New(cfg); err != nil {
+	if s.Gateway, err = gateway.New(cfg); err != nil { //nolint:contextcheck // it serves beyond the start
 		return err
 	}
 	if err := s.Gateway.Start(ctx); err != nil {
@@ -112,7 +112,8 @@ func (s *Stack) startIssuer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg := issuer.Config{Region: s.region, StateDir: s.state.data("issuer"), Addr: release(l), Invoke: s.trigger, Logger: s.cfg.Logger, Now: s.cfg.Now}
+	s.hold("the token issuer", l)
+	cfg := issuer.Config{Region: s.region, StateDir: s.state.data("issuer"), Listener: l, Invoke: s.trigger, Logger: s.cfg.Logger, Now: s.cfg.Now}
 	for _, p := range s.Model.UserPools {
 		cfg.Pools = append(cfg.Pools, pool(p))
 	}
@@ -150,7 +151,7 @@ func (s *Stack) startAPIs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cfg.Account, cfg.Region, cfg.Addr = s.account, s.region, release(s.listeners[apiName(declared.Stack, declared.LogicalID)])
+		cfg.Account, cfg.Region, cfg.Listener = s.account, s.region, s.listeners[apiName(declared.Stack, declared.LogicalID)]
 		cfg.Invoker, cfg.Keys, cfg.AccessLog, cfg.Logger, cfg.Now = syncInvoker{s.Host}, s.Issuer, log, s.cfg.Logger, s.cfg.Now
 		server, err := api.New(cfg)
 		if err != nil {

@@ -54,7 +54,7 @@ type Engine struct {
 	died     chan error
 	closing  chan struct{}
 	once     sync.Once
-	tasks    sync.WaitGroup
+	tasks    sync.WaitGroup // the sweeper and the watch over the process
 }
 
 // Program is where npm puts the engine for this machine.
@@ -148,8 +148,12 @@ func (e *Engine) launch(ctx context.Context) error {
 	}
 	e.process, e.endpoint = process, endpoint
 	sweeper := &sweeper{url: "http://127.0.0.1:" + strconv.Itoa(sweepPort) + "/mcp", token: token, logger: e.cfg.Logger}
-	e.tasks.Go(func() { sweeper.run(e.closing, process.Done(), e.cfg.Sweep) })
-	e.tasks.Go(func() { e.watch(ctx) })
+	life, end := context.WithCancel(ctx)
+	e.tasks.Go(func() { sweeper.run(life, e.cfg.Sweep) })
+	e.tasks.Go(func() {
+		defer end()
+		e.watch(ctx)
+	})
 	return nil
 }
 

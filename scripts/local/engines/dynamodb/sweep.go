@@ -3,7 +3,6 @@ package dynamodb
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,46 +22,25 @@ type sweeper struct {
 	logger     *slog.Logger
 }
 
-// run sweeps at an interval until the engine is closed or has ended.
-func (s *sweeper) run(closing, ended <-chan struct{}, every time.Duration) {
+// run sweeps at an interval until ctx ends.
+func (s *sweeper) run(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
-		case <-closing:
-			return
-		case <-ended:
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if err := s.sweep(closing, ended); err != nil {
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 			s.logger.Warn("expired items were not swept", "error", err)
 		}
 	}
 }
 
-func (s *sweeper) sweep(closing, ended <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
+func (s *sweeper) sweep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-closing:
-			cancel()
-		case <-ended:
-			cancel()
-		case <-stop:
-		}
-	}()
-	err := s.call(ctx)
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}
-
-func (s *sweeper) call(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, strings.NewReader(sweepRequest))
 	if err != nil {
 		return fmt.Errorf("build request: %w", err)

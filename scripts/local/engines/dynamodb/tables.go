@@ -185,7 +185,10 @@ func (t Table) update(ctx context.Context, client *dynamodb.Client, have *types.
 func (t Table) updateIndex(ctx context.Context, client *dynamodb.Client, u types.GlobalSecondaryIndexUpdate) error {
 	_, err := client.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: &t.Name, AttributeDefinitions: t.attributes(),
 		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{u}})
-	return err
+	if err != nil {
+		return fmt.Errorf("update table: %w", err)
+	}
+	return nil
 }
 
 func (t Table) switchStream(ctx context.Context, client *dynamodb.Client, have *types.TableDescription) error {
