@@ -43,7 +43,7 @@ func NewProxy(endpoint string) (http.Handler, error) {
 			MaxIdleConns:          maxIdle,
 			MaxIdleConnsPerHost:   maxIdle,
 		},
-		BufferPool: &buffers{},
+		BufferPool:   &buffers{},
 		ErrorLog:     log.New(io.Discard, "", 0), // what it says, the client sees
 		ErrorHandler: unreachable,
 	}, nil
