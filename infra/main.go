@@ -19,9 +19,11 @@ import (
 
 func main() {
 	err := synthesize()
-	jsii.Close()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "infra:", err)
+	}
+	jsii.Close()
+	if err != nil {
 		os.Exit(1)
 	}
 }

@@ -114,7 +114,10 @@ func (u *UserPool) addClients(p UserPoolProps) {
 		awscognito.OAuthScope_OPENID(), awscognito.OAuthScope_EMAIL(), awscognito.OAuthScope_PROFILE(),
 	}, machineScopes...)
 
+	// Tokens are had from the domain alone: nobody hands a password to a client.
+	domainOnly := &awscognito.AuthFlow{UserPassword: jsii.Bool(false), UserSrp: jsii.Bool(false)}
 	u.people = u.pool.AddClient(jsii.String("People"), &awscognito.UserPoolClientOptions{
+		AuthFlows:             domainOnly,
 		EnableTokenRevocation: jsii.Bool(true),
 		GenerateSecret:        jsii.Bool(false),
 		OAuth: &awscognito.OAuthSettings{
@@ -126,6 +129,7 @@ func (u *UserPool) addClients(p UserPoolProps) {
 		PreventUserExistenceErrors: jsii.Bool(true),
 	})
 	u.machines = u.pool.AddClient(jsii.String("Machines"), &awscognito.UserPoolClientOptions{
+		AuthFlows:             domainOnly,
 		EnableTokenRevocation: jsii.Bool(true),
 		GenerateSecret:        jsii.Bool(true),
 		OAuth: &awscognito.OAuthSettings{

@@ -20,6 +20,9 @@ func NewRoot(outdir string) awscdk.App {
 			// Each resource says by which construct it was made; the local
 			// runtime names it so in its messages.
 			"aws:cdk:enable-path-metadata": true,
+			// Service imports what Data exports, and CloudFormation refuses to take
+			// an export away that is still imported.
+			"@aws-cdk/core:defaultCrossStackReferences": "strong",
 			// Functions write to the log groups that they are given.
 			"@aws-cdk/aws-lambda:useCdkManagedLogGroup": true,
 		},

@@ -39,41 +39,49 @@ func newTestApp(t *testing.T, context map[string]any) (awscdk.App, *App) {
 	return root, NewApp(root, settings, dist)
 }
 
-// synthesize gives the templates of a deployment.
-func synthesize(t *testing.T, context map[string]any) (data, service template) {
-	t.Helper()
-	_, app := newTestApp(t, context)
-	return *assertions.Template_FromStack(app.Data.Stack, nil).ToJSON(),
-		*assertions.Template_FromStack(app.Service.Stack, nil).ToJSON()
+// deployment is what one stage would deploy.
+type deployment struct {
+	stage         Stage
+	data, service template
 }
 
-func TestTemplatesAreThoseKept(t *testing.T) {
-	for _, stage := range []string{"dev", "prod"} {
-		data, service := synthesize(t, map[string]any{"stage": stage})
-		golden.Compare(t, filepath.Join(stage, "Data.template.json"), data)
-		golden.Compare(t, filepath.Join(stage, "Service.template.json"), service)
+func (d deployment) both() []template { return []template{d.data, d.service} }
+
+// synthesize gives what a context deploys.
+func synthesize(t *testing.T, context map[string]any) deployment {
+	t.Helper()
+	_, app := newTestApp(t, context)
+	return deployment{
+		data:    *assertions.Template_FromStack(app.Data.Stack, nil).ToJSON(),
+		service: *assertions.Template_FromStack(app.Service.Stack, nil).ToJSON(),
 	}
 }
 
-func TestStacksHold(t *testing.T) {
-	for _, stage := range []string{"dev", "prod"} {
-		t.Run(stage, func(t *testing.T) {
-			data, service := synthesize(t, map[string]any{"stage": stage})
-			both := []template{data, service}
-			t.Run("content", func(t *testing.T) { testContent(t, data) })
-			t.Run("quarantine", func(t *testing.T) { testQuarantine(t, data, service) })
-			t.Run("tables", func(t *testing.T) { testTables(t, data) })
-			t.Run("queue", func(t *testing.T) { testQueue(t, data, service) })
-			t.Run("stream", func(t *testing.T) { testStream(t, service) })
-			t.Run("bus", func(t *testing.T) { testBus(t, data) })
-			t.Run("functions", func(t *testing.T) { testFunctions(t, service) })
-			t.Run("privileges", func(t *testing.T) { testPrivileges(t, service) })
-			t.Run("api", func(t *testing.T) { testAPI(t, service) })
-			t.Run("users", func(t *testing.T) { testUsers(t, service) })
-			t.Run("alarms", func(t *testing.T) { testAlarms(t, data, service) })
-			t.Run("state", func(t *testing.T) { testState(t, Stage(stage), both) })
-			t.Run("names", func(t *testing.T) { testNames(t, both) })
-			t.Run("portable", func(t *testing.T) { testPortable(t, data, both) })
+// stages holds what the stages deploy without further settings, synthesized
+// once for all tests, which read it alone.
+var stages = map[Stage]deployment{}
+
+// eachStage gives what each stage deploys.
+func eachStage(t *testing.T) []deployment {
+	t.Helper()
+	var all []deployment
+	for _, stage := range []Stage{Dev, Prod} {
+		d, ok := stages[stage]
+		if !ok {
+			d = synthesize(t, map[string]any{"stage": string(stage)})
+			d.stage = stage
+			stages[stage] = d
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+func TestTemplatesAreThoseKept(t *testing.T) {
+	for _, d := range eachStage(t) {
+		t.Run(string(d.stage), func(t *testing.T) {
+			golden.Compare(t, filepath.Join(string(d.stage), "Data.template.json"), d.data)
+			golden.Compare(t, filepath.Join(string(d.stage), "Service.template.json"), d.service)
 		})
 	}
 }
