@@ -25,7 +25,7 @@ func invocation(t *testing.T) context.Context {
 }
 
 // lines decodes what was written, one JSON object a line.
-func lines(t testing.TB, text string) []map[string]any {
+func lines(t *testing.T, text string) []map[string]any {
 	t.Helper()
 	var all []map[string]any
 	for line := range strings.Lines(text) {

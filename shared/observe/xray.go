@@ -9,14 +9,18 @@ import (
 	"github.com/aws/aws-xray-sdk-go/v2/instrumentation/awsv2"
 	"github.com/aws/aws-xray-sdk-go/v2/strategy/ctxmissing"
 	"github.com/aws/aws-xray-sdk-go/v2/xray"
+	"github.com/aws/aws-xray-sdk-go/v2/xraylog"
 )
 
 // NewTracer returns the tracer of this build. Lambda names the X-Ray daemon in
-// AWS_XRAY_DAEMON_ADDRESS, given here as daemon; without one nothing is traced.
+// AWS_XRAY_DAEMON_ADDRESS, given here as daemon; without one nothing is traced. Call
+// it once, before anything else runs: the SDK keeps its settings globally.
 func NewTracer(daemon string) (Tracer, error) {
 	if daemon == "" {
 		return NoTracer(), nil
 	}
+	// The SDK would write lines that are not JSON between ours.
+	xray.SetLogger(xraylog.NullLogger)
 	// A span outside of an invocation (at init, in a test) is no error.
 	err := xray.Configure(xray.Config{
 		DaemonAddr:             daemon,

@@ -33,7 +33,7 @@ func TestXRay(t *testing.T) {
 		t.Error("AWS calls are not traced")
 	}
 
-	//nolint:revive,staticcheck // the key that aws-lambda-go uses
+	//nolint:staticcheck // the key that aws-lambda-go uses
 	ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1")
 	t.Setenv("LAMBDA_TASK_ROOT", t.TempDir())
 	_, span := tracer.Start(ctx, "records")

@@ -196,6 +196,44 @@ func TestWhatIsLate(t *testing.T) {
 	})
 }
 
+// TestManyDeliveriesAtOnce: the same events several times over in one batch, handled at
+// the same time.
+func TestManyDeliveriesAtOnce(t *testing.T) {
+	w := newWorld(t, startS3(t))
+	var bodies []string
+	var good, bad []upload.Upload
+	for i := range 3 {
+		g, b := w.open(t, fmt.Sprint("good", i), "image/png", png, nil), w.open(t, fmt.Sprint("bad", i), "image/png", png, nil)
+		good, bad = append(good, g), append(bad, b)
+		for _, at := range []object.Location{w.put(t, g, png), w.put(t, b, pdf)} {
+			one := notification(t, "ObjectCreated:Put", at)
+			bodies = append(bodies, one, one, one)
+		}
+	}
+	for back := w.deliver(t, bodies...); back != nil; {
+		var again []string
+		for _, i := range back {
+			again = append(again, bodies[i])
+		}
+		bodies = again
+		back = w.deliver(t, bodies...)
+	}
+	for _, u := range good {
+		if o, err := w.store.Object(t.Context(), alpha, u.ObjectID); err != nil || o.State != object.Available || o.Rev != 1 {
+			t.Errorf("%s is %+v, error %v", u.Path, o, err)
+		}
+	}
+	for _, u := range bad {
+		if o, err := w.store.Object(t.Context(), alpha, u.ObjectID); err != nil || o.State != object.Rejected || o.Rev != 1 {
+			t.Errorf("%s is %+v, error %v", u.Path, o, err)
+		}
+	}
+	want := workspace.Amount{Bytes: int64(3 * len(png)), Objects: 3}
+	if got := w.used(t); got.Stored != want || got.Reserved != (workspace.Amount{}) || len(w.dead.letters) > 0 {
+		t.Errorf("quota %+v, dead letters %v", got, w.dead.letters)
+	}
+}
+
 func TestRaceForAPath(t *testing.T) {
 	objects := startS3(t)
 	for name, tc := range map[string]struct {
