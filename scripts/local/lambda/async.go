@@ -40,7 +40,7 @@ const (
 type asyncInvoker struct {
 	host   *Host
 	store  eventStore
-	ctx    context.Context // ends with the host
+	ctx    context.Context //nolint:containedctx // of what runs in the background; it ends with the host
 	cancel context.CancelFunc
 	slots  chan struct{}
 
@@ -102,7 +102,7 @@ func (h *Host) InvokeAsync(ctx context.Context, function string, payload []byte)
 		return &Error{Code: codeBadContent, Message: "Could not parse request body into json"}
 	}
 	now := h.cfg.Now()
-	return h.async.accept(asyncEvent{
+	return h.async.accept(asyncEvent{ //nolint:contextcheck // what is accepted outlives the call
 		ID: h.cfg.NewID(), Function: fn.Name, Payload: payload, Trace: h.traceFor(ctx), Accepted: now, Due: now,
 	})
 }

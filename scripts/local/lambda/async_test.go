@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -119,7 +120,7 @@ func TestAsyncRetriesAndDestinations(t *testing.T) {
 			if r.RequestContext.Condition != tt.condition || r.RequestContext.Invokes != tt.invokes {
 				t.Errorf("%s after %d invocations, want %s after %d", r.RequestContext.Condition, r.RequestContext.Invokes, tt.condition, tt.invokes)
 			}
-			if string(r.RequestPayload) != `{"n":1}` || r.RequestContext.FunctionARN != fn.ARN+":$LATEST" || r.Version != "1.0" || r.ResponseContext.StatusCode != 200 {
+			if string(r.RequestPayload) != `{"n":1}` || r.RequestContext.FunctionARN != fn.ARN+":$LATEST" || r.Version != "1.0" || r.ResponseContext.StatusCode != http.StatusOK {
 				t.Errorf("record %+v", r)
 			}
 			if tt.condition == "Success" {

@@ -41,9 +41,9 @@ const (
 	errorTimeout     = "Sandbox.Timedout"
 	errorTooLarge    = "Function.ResponseSizeTooLarge"
 	errorEntrypoint  = "Runtime.InvalidEntrypoint"
-	errorBuild       = "Function.BuildError" // has no counterpart on AWS
-	errorCredentials = "Function.CredentialsError"
-	errorStopping    = "Sandbox.Stopping" // the runtime is shutting down
+	errorBuild       = "Function.BuildError"       // has no counterpart on AWS
+	errorCredentials = "Function.CredentialsError" //nolint:gosec // the name of an error
+	errorStopping    = "Sandbox.Stopping"          // the runtime is shutting down
 )
 
 // functionError is Lambda's payload for an invocation that failed.

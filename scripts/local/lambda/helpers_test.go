@@ -56,56 +56,56 @@ func function(mode string) lambda.Function {
 }
 
 // startHost starts a host that the test's end stops.
-func startHost(t testing.TB, cfg lambda.Config) *lambda.Host {
-	t.Helper()
+func startHost(tb testing.TB, cfg lambda.Config) *lambda.Host {
+	tb.Helper()
 	h := lambda.New(cfg)
-	if err := h.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := h.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := h.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return h
 }
 
-func hostOf(t testing.TB, functions ...lambda.Function) *lambda.Host {
-	t.Helper()
-	return startHost(t, lambda.Config{Functions: functions})
+func hostOf(tb testing.TB, functions ...lambda.Function) *lambda.Host {
+	tb.Helper()
+	return startHost(tb, lambda.Config{Functions: functions})
 }
 
 // invoke runs a function that must be there.
-func invoke(t testing.TB, h *lambda.Host, name, payload string) lambda.Response {
-	t.Helper()
+func invoke(tb testing.TB, h *lambda.Host, name, payload string) lambda.Response {
+	tb.Helper()
 	response, err := h.Invoke(context.Background(), name, []byte(payload))
 	if err != nil {
-		t.Fatalf("invoke %s: %v", name, err)
+		tb.Fatalf("invoke %s: %v", name, err)
 	}
 	return response
 }
 
 // failureOf decodes the payload of a function error.
-func failureOf(t testing.TB, r lambda.Response) (errorType, message string) {
-	t.Helper()
+func failureOf(tb testing.TB, r lambda.Response) (errorType, message string) {
+	tb.Helper()
 	if r.FunctionError != "Unhandled" {
-		t.Fatalf("FunctionError = %q with payload %s, want Unhandled", r.FunctionError, r.Payload)
+		tb.Fatalf("FunctionError = %q with payload %s, want Unhandled", r.FunctionError, r.Payload)
 	}
 	var failure struct {
 		ErrorType    string `json:"errorType"`
 		ErrorMessage string `json:"errorMessage"`
 	}
 	if err := json.Unmarshal(r.Payload, &failure); err != nil {
-		t.Fatalf("payload %s: %v", r.Payload, err)
+		tb.Fatalf("payload %s: %v", r.Payload, err)
 	}
 	return failure.ErrorType, failure.ErrorMessage
 }
 
-func decode[T any](t testing.TB, raw []byte) T {
-	t.Helper()
+func decode[T any](tb testing.TB, raw []byte) T {
+	tb.Helper()
 	var v T
 	if err := json.Unmarshal(raw, &v); err != nil {
-		t.Fatalf("decode %s: %v", raw, err)
+		tb.Fatalf("decode %s: %v", raw, err)
 	}
 	return v
 }
@@ -131,21 +131,21 @@ func (l *logs) String() string {
 }
 
 // waitFor waits until the log holds text.
-func (l *logs) waitFor(t testing.TB, text string) {
-	t.Helper()
-	eventually(t, func() bool { return strings.Contains(l.String(), text) }, func() string {
+func (l *logs) waitFor(tb testing.TB, text string) {
+	tb.Helper()
+	eventually(tb, func() bool { return strings.Contains(l.String(), text) }, func() string {
 		return fmt.Sprintf("the log never held %q:\n%s", text, l.String())
 	})
 }
 
-func eventually(t testing.TB, ok func() bool, complaint func() string) {
-	t.Helper()
+func eventually(tb testing.TB, ok func() bool, complaint func() string) {
+	tb.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatal(complaint())
+	tb.Fatal(complaint())
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -76,7 +76,7 @@ func (h *Host) Start(ctx context.Context) error {
 		return err
 	}
 	h.api = api
-	async, err := startAsync(h)
+	async, err := startAsync(h) //nolint:contextcheck // what was accepted ends with Close
 	if err != nil {
 		return errors.Join(err, api.close())
 	}

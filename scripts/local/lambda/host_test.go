@@ -340,7 +340,7 @@ func TestSwapLetsTheOldProcessFinish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(copied, binary, 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(copied, binary, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Swap("slow", []string{copied}); err != nil {

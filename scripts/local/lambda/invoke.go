@@ -83,7 +83,7 @@ func (h *Host) invoke(ctx context.Context, fn *function, requestID string, paylo
 		result:    make(chan outcome, 1),
 	}
 	answered := make(chan outcome, 1)
-	go func() {
+	go func() { //nolint:contextcheck // the function goes on when its caller has left
 		defer h.release(fn)
 		end, inst := h.run(fn, inv)
 		duration := h.cfg.Now().Sub(inv.start)

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// headerTimeout bounds how long a process may take over the header of a request.
+const headerTimeout = 10 * time.Second
+
 // runtimeAPI serves the Lambda Runtime API of all functions. Each process has a
 // path of its own, /fn/<token>, which is what AWS_LAMBDA_RUNTIME_API gives it.
 // Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
@@ -29,8 +32,9 @@ func startRuntimeAPI(h *Host) (*runtimeAPI, error) {
 	}
 	api := &runtimeAPI{host: h, address: listener.Addr().String(), served: make(chan struct{})}
 	api.server = &http.Server{
-		Handler:  api.routes(),
-		ErrorLog: slog.NewLogLogger(h.cfg.Logger.Handler(), slog.LevelDebug),
+		Handler:           api.routes(),
+		ReadHeaderTimeout: headerTimeout,
+		ErrorLog:          slog.NewLogLogger(h.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	go func() {
 		defer close(api.served)

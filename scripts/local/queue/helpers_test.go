@@ -18,48 +18,48 @@ func named(name string) queue.Queue {
 	return queue.Queue{Name: name, ARN: prefix + name, URL: "http://127.0.0.1:4566/000000000000/" + name, FIFO: filepath.Ext(name) == ".fifo"}
 }
 
-func open(t testing.TB, cfg queue.Config) *queue.Broker {
-	t.Helper()
+func open(tb testing.TB, cfg queue.Config) *queue.Broker {
+	tb.Helper()
 	b, err := queue.Open(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := b.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return b
 }
 
-func openWith(t testing.TB, queues ...queue.Queue) *queue.Broker {
-	t.Helper()
-	return open(t, queue.Config{Queues: queues})
+func openWith(tb testing.TB, queues ...queue.Queue) *queue.Broker {
+	tb.Helper()
+	return open(tb, queue.Config{Queues: queues})
 }
 
-func send(t testing.TB, b *queue.Broker, name string, m queue.Message) queue.Sent {
-	t.Helper()
+func send(tb testing.TB, b *queue.Broker, name string, m queue.Message) queue.Sent {
+	tb.Helper()
 	sent, err := b.Send(context.Background(), prefix+name, m)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return sent
 }
 
 // receive takes what is there now, without waiting.
-func receive(t testing.TB, b *queue.Broker, name string, n int) []queue.Received {
-	t.Helper()
+func receive(tb testing.TB, b *queue.Broker, name string, n int) []queue.Received {
+	tb.Helper()
 	got, err := b.Receive(context.Background(), prefix+name, queue.ReceiveInput{Max: n, Wait: new(time.Duration)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return got
 }
 
-func remove(t testing.TB, b *queue.Broker, name string, m queue.Received) {
-	t.Helper()
+func remove(tb testing.TB, b *queue.Broker, name string, m queue.Received) {
+	tb.Helper()
 	if err := b.Delete(context.Background(), prefix+name, m.ReceiptHandle); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -71,29 +71,29 @@ func bodies(messages []queue.Received) []string {
 	return got
 }
 
-func wantBodies(t testing.TB, got []queue.Received, want ...string) {
-	t.Helper()
+func wantBodies(tb testing.TB, got []queue.Received, want ...string) {
+	tb.Helper()
 	if !slices.Equal(bodies(got), append([]string{}, want...)) {
-		t.Fatalf("received %q, want %q", bodies(got), want)
+		tb.Fatalf("received %q, want %q", bodies(got), want)
 	}
 }
 
-func wantCode(t testing.TB, err error, code string) {
-	t.Helper()
+func wantCode(tb testing.TB, err error, code string) {
+	tb.Helper()
 	var known *queue.Error
 	if !errors.As(err, &known) || known.Code != code {
-		t.Errorf("error %v, want %s", err, code)
+		tb.Errorf("error %v, want %s", err, code)
 	}
 }
 
-func wantStats(t testing.TB, b *queue.Broker, name string, visible, inFlight, delayed int) {
-	t.Helper()
+func wantStats(tb testing.TB, b *queue.Broker, name string, visible, inFlight, delayed int) {
+	tb.Helper()
 	s, err := b.Stats(prefix + name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if s.Visible != visible || s.InFlight != inFlight || s.Delayed != delayed {
-		t.Errorf("%s has %d visible, %d in flight, %d delayed; want %d, %d, %d", name, s.Visible, s.InFlight, s.Delayed, visible, inFlight, delayed)
+		tb.Errorf("%s has %d visible, %d in flight, %d delayed; want %d, %d, %d", name, s.Visible, s.InFlight, s.Delayed, visible, inFlight, delayed)
 	}
 }
 

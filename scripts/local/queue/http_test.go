@@ -21,12 +21,12 @@ import (
 
 // client is the SDK's client of a broker with the queues q, dead and q.fifo. The
 // SDK checks the digests of bodies itself.
-func client(t testing.TB) *sqs.Client {
-	t.Helper()
+func client(tb testing.TB) *sqs.Client {
+	tb.Helper()
 	dead, q, fifo := named("dead"), named("q"), named("q.fifo")
 	q.RedriveTarget, q.MaxReceiveCount = dead.ARN, 1
-	server := httptest.NewServer(openWith(t, q, dead, fifo))
-	t.Cleanup(server.Close)
+	server := httptest.NewServer(openWith(tb, q, dead, fifo))
+	tb.Cleanup(server.Close)
 	return sqs.New(sqs.Options{
 		Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""), RetryMaxAttempts: 1,
 	})
@@ -34,11 +34,11 @@ func client(t testing.TB) *sqs.Client {
 
 func url(name string) *string { return aws.String(named(name).URL) }
 
-func wantAPIError(t testing.TB, err error, code string) {
-	t.Helper()
+func wantAPIError(tb testing.TB, err error, code string) {
+	tb.Helper()
 	var apiError smithy.APIError
 	if !errors.As(err, &apiError) || apiError.ErrorCode() != code {
-		t.Errorf("error %v, want %s", err, code)
+		tb.Errorf("error %v, want %s", err, code)
 	}
 }
 

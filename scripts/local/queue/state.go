@@ -276,7 +276,7 @@ func (q *queueState) received(m *message, handle string) Received {
 	}
 	return Received{
 		MessageID: m.ID, ReceiptHandle: handle, Body: m.Body, MD5OfBody: md5Of(m.Body),
-		MD5OfAttributes: md5OfAttributes(m.record.Attributes), Attributes: attributes, MessageAttributes: m.record.Attributes,
+		MD5OfAttributes: md5OfAttributes(m.Attributes), Attributes: attributes, MessageAttributes: m.Attributes,
 	}
 }
 

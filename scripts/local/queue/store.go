@@ -154,7 +154,7 @@ func (s *store) load(q *queueState, now time.Time) error {
 }
 
 func loadMessages(q *queueState, root *bbolt.Bucket, now time.Time) error {
-	return root.Bucket(bucketMessages).ForEach(func(k, value []byte) error {
+	return root.Bucket(bucketMessages).ForEach(func(k, value []byte) error { //nolint:wrapcheck // the errors are our own
 		m := &message{seq: binary.BigEndian.Uint64(k)}
 		if err := json.Unmarshal(value, &m.record); err != nil {
 			return fmt.Errorf("message %d: %w", m.seq, err)

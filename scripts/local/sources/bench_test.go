@@ -20,15 +20,15 @@ type arrivals struct {
 	at   chan time.Time
 }
 
-func realFunction(t testing.TB) *arrivals {
-	t.Helper()
+func realFunction(tb testing.TB) *arrivals {
+	tb.Helper()
 	h := lambda.New(lambda.Config{Functions: []lambda.Function{{Name: "fn", ARN: functionARN, Command: []string{functionBinary}}}})
 	if err := h.Start(context.Background()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := h.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return &arrivals{h, make(chan time.Time, 1000)}

@@ -50,7 +50,7 @@ func (c *checkpoints) load(tx *bbolt.Tx) error {
 	if err != nil {
 		return err //nolint:wrapcheck // wrapped by the caller
 	}
-	return bucket.ForEach(func(key, value []byte) error {
+	return bucket.ForEach(func(key, value []byte) error { //nolint:wrapcheck // the errors are our own
 		var p position
 		if err := json.Unmarshal(value, &p); err != nil {
 			return fmt.Errorf("checkpoint %s: %w", key, err)

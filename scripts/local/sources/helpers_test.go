@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,16 +107,13 @@ func database() *dynamodb.Client {
 	})
 }
 
-// table makes a table with a stream, named after the test.
-func table(t testing.TB) string {
-	t.Helper()
-	name := strings.NewReplacer("/", "-", "#", "-", " ", "-").Replace(t.Name()) + "-table"
-	makeTable(t, name)
-	return name
-}
+// tables counts the tables of the tests, to name them.
+var tables atomic.Int64
 
-func makeTable(t testing.TB, name string) {
-	t.Helper()
+// table makes a table with a stream, named after the test.
+func table(tb testing.TB) string {
+	tb.Helper()
+	name := strings.NewReplacer("/", "-", "#", "-", " ", "-").Replace(tb.Name()) + fmt.Sprint("-", tables.Add(1))
 	_, err := database().CreateTable(context.Background(), &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: types.BillingModePayPerRequest,
 		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
@@ -123,18 +121,19 @@ func makeTable(t testing.TB, name string) {
 		StreamSpecification:  &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
+	return name
 }
 
 // put writes version n of an item.
-func put(t testing.TB, table, item string, n int) {
-	t.Helper()
+func put(tb testing.TB, table, item string, n int) {
+	tb.Helper()
 	_, err := database().PutItem(context.Background(), &dynamodb.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
 		"pk": &types.AttributeValueMemberS{Value: item}, "n": &types.AttributeValueMemberN{Value: fmt.Sprint(n)},
 	}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -225,13 +224,13 @@ func (f *scripted) event(i int) string {
 }
 
 // waitFor waits for n invocations.
-func (f *scripted) waitFor(t testing.TB, n int) {
-	t.Helper()
+func (f *scripted) waitFor(tb testing.TB, n int) {
+	tb.Helper()
 	for i := range n {
 		select {
 		case <-f.called:
 		case <-time.After(10 * time.Second):
-			t.Fatalf("%d of %d invocations: %v", i, n, f.seen())
+			tb.Fatalf("%d of %d invocations: %v", i, n, f.seen())
 		}
 	}
 }
@@ -250,11 +249,11 @@ func failures(ids ...string) string {
 }
 
 // runner runs mappings until stop, or the test's end.
-func runner(t testing.TB, cfg sources.Config) (r *sources.Runner, stop func()) {
-	t.Helper()
+func runner(tb testing.TB, cfg sources.Config) (r *sources.Runner, stop func()) {
+	tb.Helper()
 	r, err := sources.New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -264,11 +263,11 @@ func runner(t testing.TB, cfg sources.Config) (r *sources.Runner, stop func()) {
 		once.Do(func() {
 			cancel()
 			if err := <-done; err != nil {
-				t.Error(err)
+				tb.Error(err)
 			}
 		})
 	}
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	return r, stop
 }
 
@@ -289,34 +288,34 @@ func (o *objects) PutObject(_ context.Context, bucket, key string, body []byte) 
 	return nil
 }
 
-func receive[T any](t testing.TB, from <-chan T) T {
-	t.Helper()
+func receive[T any](tb testing.TB, from <-chan T) T {
+	tb.Helper()
 	select {
 	case v := <-from:
 		return v
 	case <-time.After(10 * time.Second):
-		t.Fatal("nothing arrived")
+		tb.Fatal("nothing arrived")
 		panic("unreachable")
 	}
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatal(what)
+	tb.Fatal(what)
 }
 
 // strict decodes and refuses what v has no field for.
-func strict(t testing.TB, raw string, v any) {
-	t.Helper()
+func strict(tb testing.TB, raw string, v any) {
+	tb.Helper()
 	decoder := json.NewDecoder(bytes.NewReader([]byte(raw)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(v); err != nil {
-		t.Fatalf("%v in %s", err, raw)
+		tb.Fatalf("%v in %s", err, raw)
 	}
 }
 

@@ -28,9 +28,9 @@ type lane struct {
 
 func newLane(s *shardPoller) *lane { return &lane{shard: s, changed: make(chan struct{}, 1)} }
 
-func (l *lane) put(r *streamRecord) {
+func (l *lane) put(records []*streamRecord) {
 	l.mu.Lock()
-	l.records = append(l.records, r)
+	l.records = append(l.records, records...)
 	l.mu.Unlock()
 	l.signal()
 }

@@ -201,10 +201,10 @@ func (n *Notifier) deliver(ctx context.Context, bucket, target string, record js
 
 func (n *Notifier) send(ctx context.Context, target string, body []byte) error {
 	if arnService(target) == "lambda" {
-		return n.cfg.Functions.InvokeAsync(ctx, target, body) //nolint:wrapcheck // Notify names what was to be delivered
+		return n.cfg.Functions.InvokeAsync(ctx, target, body)
 	}
 	_, err := n.cfg.Sender.Send(ctx, target, queue.Message{Body: string(body)})
-	return err //nolint:wrapcheck // Notify names what was to be delivered
+	return err
 }
 
 // SendTestEvents sends every queue the s3:TestEvent that S3 sends when a

@@ -37,14 +37,14 @@ func (d *taken) Send(_ context.Context, arn string, m queue.Message) (queue.Sent
 	return queue.Sent{}, d.InvokeAsync(context.Background(), arn, []byte(m.Body))
 }
 
-func notifierTo(t testing.TB, d *taken, b sources.BucketNotifications) *sources.Notifier {
-	t.Helper()
+func notifierTo(tb testing.TB, d *taken, b sources.BucketNotifications) *sources.Notifier {
+	tb.Helper()
 	b.Bucket = "content"
 	n, err := sources.NewNotifier(sources.NotifierConfig{
 		Buckets: []sources.BucketNotifications{b}, Sender: d, Functions: d, Bus: d, Region: "eu-west-1", NewID: func() string { return "id" },
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return n
 }

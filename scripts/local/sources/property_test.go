@@ -83,8 +83,7 @@ func TestNothingIsLostOrOutOfOrder(t *testing.T) {
 		e := &erratic{
 			random: rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)), reports: rapid.Bool().Draw(rt, "reports"), applied: map[string][]string{},
 		}
-		name := fmt.Sprintf("%s-%d", t.Name(), run)
-		makeTable(t, name)
+		name := table(t)
 		m := mapping(name)
 		m.BatchSize = rapid.IntRange(1, 20).Draw(rt, "batch size")
 		m.ParallelizationFactor = rapid.IntRange(1, 4).Draw(rt, "factor")

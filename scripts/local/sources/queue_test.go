@@ -18,8 +18,8 @@ import (
 )
 
 // broker has the queues work, dead and work.fifo.
-func broker(t testing.TB) *queue.Broker {
-	t.Helper()
+func broker(tb testing.TB) *queue.Broker {
+	tb.Helper()
 	visibility := 30 * time.Second
 	b, err := queue.Open(queue.Config{Queues: []queue.Queue{
 		{Name: "work", ARN: queuePrefix + "work", RedriveTarget: queuePrefix + "dead", MaxReceiveCount: 3, VisibilityTimeout: &visibility},
@@ -27,29 +27,29 @@ func broker(t testing.TB) *queue.Broker {
 		{Name: "work.fifo", ARN: queuePrefix + "work.fifo", FIFO: true, ContentBasedDeduplication: true},
 	}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
-func send(t testing.TB, b *queue.Broker, name string, messages ...string) {
-	t.Helper()
+func send(tb testing.TB, b *queue.Broker, name string, messages ...string) {
+	tb.Helper()
 	for _, body := range messages {
 		m := queue.Message{Body: body}
 		if strings.HasSuffix(name, ".fifo") {
 			m.GroupID = body[:1]
 		}
 		if _, err := b.Send(context.Background(), queuePrefix+name, m); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
 
-func stats(t testing.TB, b *queue.Broker, name string) queue.Stats {
-	t.Helper()
+func stats(tb testing.TB, b *queue.Broker, name string) queue.Stats {
+	tb.Helper()
 	s, err := b.Stats(queuePrefix + name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

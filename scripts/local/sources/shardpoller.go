@@ -174,6 +174,7 @@ func (s *shardPoller) dispatch(records []*streamRecord) {
 	s.pending = append(s.pending, records...)
 	s.mu.Unlock()
 	var skipped []*streamRecord
+	shares := make([][]*streamRecord, len(s.lanes))
 	for _, r := range records {
 		if r.skip {
 			skipped = append(skipped, r)
@@ -181,7 +182,13 @@ func (s *shardPoller) dispatch(records []*streamRecord) {
 		}
 		hash := fnv.New32a()
 		_, _ = hash.Write([]byte(r.item)) // never fails
-		s.lanes[hash.Sum32()%uint32(len(s.lanes))].put(r)
+		lane := hash.Sum32() % uint32(len(s.lanes))
+		shares[lane] = append(shares[lane], r)
+	}
+	for i, share := range shares { // at once, so that what was read together can be a batch
+		if len(share) > 0 {
+			s.lanes[i].put(share)
+		}
 	}
 	if len(skipped) > 0 {
 		s.settle(skipped)

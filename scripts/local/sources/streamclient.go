@@ -150,7 +150,7 @@ func (c *streamClient) call(ctx context.Context, operation string, in, out any) 
 	if err != nil {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxStreamAnswer))
 	if err != nil {
 		return fmt.Errorf("%s: read answer: %w", operation, err)
