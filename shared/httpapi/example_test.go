@@ -26,8 +26,8 @@ type thing struct {
 // A handler is an http.Handler; in Lambda, a Gateway calls it.
 func Example() {
 	mux := http.NewServeMux()
-	api := httpapi.NewAPI(mux, huma.Info{Title: "Things", Version: "1"})
-	httpapi.Register(api, huma.Operation{OperationID: "getThing", Method: http.MethodGet, Path: "/v1/things/{id}"},
+	routes := httpapi.NewRoutes(mux)
+	httpapi.Register(routes, huma.Operation{OperationID: "getThing", Method: http.MethodGet, Path: "/v1/things/{id}"},
 		[]fault.Code{fault.NotFound},
 		func(_ context.Context, in *thingPath) (*thing, error) {
 			if in.ID != "1" {

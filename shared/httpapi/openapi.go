@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -17,9 +19,21 @@ import (
 
 const jsonContentType = "application/json"
 
-// NewAPI returns a huma API on mux that reads JSON strictly, refuses unknown query
-// parameters and answers every failure with a Problem. It serves no documents of its own.
-func NewAPI(mux *http.ServeMux, info huma.Info) huma.API {
+// Routes registers the operations of an API on a mux. What huma works out of an operation's
+// types is worked out when its route is first asked for: an instance of a function serves
+// a few routes, and starting it waits for none.
+type Routes struct {
+	mux *http.ServeMux
+	// whole, when it is not nil, takes every operation at once, to be described.
+	whole huma.API
+}
+
+// NewRoutes returns the routes of mux. They read JSON strictly, refuse unknown query
+// parameters and answer every failure with a Problem.
+func NewRoutes(mux *http.ServeMux) *Routes { return &Routes{mux: mux} }
+
+// newAPI returns a huma API on mux that serves no documents of its own.
+func newAPI(mux *http.ServeMux, info huma.Info) huma.API {
 	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: UnmarshalStrict}
 	return humago.New(mux, huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -42,16 +56,34 @@ func schemaName(t reflect.Type, hint string) string {
 // Register adds an operation whose handler may return any error. The codes are those
 // with which it can fail, for the document; the ones that every operation shares are
 // added to them.
-func Register[I, O any](api huma.API, op huma.Operation, codes []fault.Code, handle func(context.Context, *I) (*O, error)) {
+func Register[I, O any](routes *Routes, op huma.Operation, codes []fault.Code, handle func(context.Context, *I) (*O, error)) {
+	if routes.whole != nil {
+		add(routes.whole, op, codes, handle)
+		return
+	}
+	routes.mux.Handle(op.Method+" "+op.Path, &lazy{build: sync.OnceValue(func() http.Handler {
+		mux := http.NewServeMux()
+		add(newAPI(mux, huma.Info{}), op, codes, handle)
+		return mux
+	})})
+}
+
+// lazy is a handler that is built when it is first called.
+type lazy struct{ build func() http.Handler }
+
+func (l *lazy) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.build().ServeHTTP(w, r) }
+
+func add[I, O any](api huma.API, op huma.Operation, codes []fault.Code, handle func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes = -1 // Wrap has read the body already, up to its limit
+	op.Responses = maps.Clone(op.Responses)
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
 	common := []fault.Code{fault.InvalidArgument, fault.Unavailable, fault.Internal}
-	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	if _, hasBody := reflect.TypeFor[I]().FieldByName("Body"); hasBody {
 		common = append(common, fault.TooLarge, UnsupportedMediaType)
 	}
+	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	for _, code := range append(common, codes...) {
 		describe(op.Responses, code, schema)
 	}
@@ -119,15 +151,19 @@ func codeOfStatus(status int) fault.Code {
 	}
 }
 
-// Document returns the OpenAPI document of an API, indented. It is the same for the same
-// code, so that a kept copy can be compared with it.
-func Document(api huma.API) ([]byte, error) {
-	doc := api.OpenAPI()
+// Document returns the OpenAPI document of the operations that register adds, indented.
+// It is the same for the same code, so that a kept copy can be compared with it. It panics
+// when huma cannot make sense of an operation's types.
+func Document(doc huma.OpenAPI, register func(*Routes)) ([]byte, error) {
+	api := newAPI(http.NewServeMux(), *doc.Info)
+	api.OpenAPI().Tags = doc.Tags
+	api.OpenAPI().Components.SecuritySchemes = doc.Components.SecuritySchemes
+	register(&Routes{whole: api})
 	// huma registers its own error type, which this API never answers with.
-	schemas := doc.Components.Schemas.Map()
+	schemas := api.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel")
 	delete(schemas, "ErrorDetail")
-	out, err := json.MarshalIndent(doc, "", "  ")
+	out, err := json.MarshalIndent(api.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
 	}

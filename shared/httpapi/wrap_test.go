@@ -44,8 +44,8 @@ type echoOutput struct {
 func newServer(t *testing.T, err error, log io.Writer) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
-	api := httpapi.NewAPI(mux, huma.Info{Title: "test", Version: "1"})
-	httpapi.Register(api, huma.Operation{OperationID: "echo", Method: http.MethodPut, Path: "/v1/things/{id}"}, []fault.Code{fault.NotFound},
+	routes := httpapi.NewRoutes(mux)
+	httpapi.Register(routes, huma.Operation{OperationID: "echo", Method: http.MethodPut, Path: "/v1/things/{id}"}, []fault.Code{fault.NotFound},
 		func(_ context.Context, in *echoInput) (*echoOutput, error) {
 			if in.ID == "panic" {
 				panic("no way out")

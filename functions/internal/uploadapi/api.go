@@ -45,37 +45,36 @@ func (a *api) now() time.Time { return a.Now().UTC().Truncate(catalog.Precision)
 // New returns the API.
 func New(deps Deps) http.Handler {
 	mux := http.NewServeMux()
-	build(mux, deps)
+	a := &api{Deps: deps, members: newMemberships(deps.Catalog, deps.Now)}
+	a.register(httpapi.NewRoutes(mux))
 	return httpapi.Wrap(mux, httpapi.Options{Log: deps.Log, NewID: deps.NewID, Now: deps.Now})
 }
 
 // Document returns the OpenAPI 3.1 document of the API.
 func Document() ([]byte, error) {
-	return httpapi.Document(build(http.NewServeMux(), Deps{}))
+	return httpapi.Document(huma.OpenAPI{
+		Info: &huma.Info{
+			Title:       "Stowage",
+			Version:     "1",
+			Description: "Upload, verify, find and download objects. Bytes go straight to storage with signed requests; this API hands those out.",
+		},
+		Tags: []*huma.Tag{
+			{Name: "workspaces", Description: "Tenants, their members and quotas."},
+			{Name: "uploads", Description: "Storing bytes."},
+			{Name: "objects", Description: "What is stored."},
+		},
+		Components: &huma.Components{SecuritySchemes: map[string]*huma.SecurityScheme{
+			"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token with the scope that the operation names."},
+		}},
+	}, (&api{}).register)
 }
 
-func build(mux *http.ServeMux, deps Deps) huma.API {
-	a := &api{Deps: deps, members: newMemberships(deps.Catalog, deps.Now)}
-	routes := httpapi.NewAPI(mux, huma.Info{
-		Title:       "Stowage",
-		Version:     "1",
-		Description: "Upload, verify, find and download objects. Bytes go straight to storage with signed requests; this API hands those out.",
-	})
-	doc := routes.OpenAPI()
-	doc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token with the scope that the operation names."},
-	}
-	doc.Tags = []*huma.Tag{
-		{Name: "workspaces", Description: "Tenants, their members and quotas."},
-		{Name: "uploads", Description: "Storing bytes."},
-		{Name: "objects", Description: "What is stored."},
-	}
+func (a *api) register(routes *httpapi.Routes) {
 	a.workspaceRoutes(routes)
 	a.memberRoutes(routes)
 	a.quotaRoutes(routes)
 	a.uploadRoutes(routes)
 	a.objectRoutes(routes)
-	return routes
 }
 
 // operation describes a route beside its input and output.
@@ -94,7 +93,7 @@ type operation struct {
 }
 
 // register adds one route.
-func register[I, O any](a *api, routes huma.API, op operation, handle func(context.Context, *I) (*O, error)) {
+func register[I, O any](a *api, routes *httpapi.Routes, op operation, handle func(context.Context, *I) (*O, error)) {
 	described := huma.Operation{
 		OperationID:   op.id,
 		Method:        op.method,

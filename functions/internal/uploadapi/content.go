@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/s3store"
 )
@@ -31,7 +32,7 @@ type contentView struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
-func (a *api) contentRoute(routes huma.API) {
+func (a *api) contentRoute(routes *httpapi.Routes) {
 	register(a, routes, operation{
 		id: "getContent", method: http.MethodGet, path: "/v1/objects/{id}/content", tag: "objects",
 		summary: "Get a URL of an object's bytes",

@@ -6,9 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
@@ -52,7 +51,7 @@ type memberPage struct {
 	}
 }
 
-func (a *api) memberRoutes(routes huma.API) {
+func (a *api) memberRoutes(routes *httpapi.Routes) {
 	register(a, routes, operation{
 		id: "putMember", method: http.MethodPut, path: "/v1/workspaces/{ws}/members/{sub}", tag: "workspaces",
 		summary: "Add a member, or change its role",

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/object"
 )
 
@@ -77,7 +76,7 @@ type objectPage struct {
 	}
 }
 
-func (a *api) objectRoutes(routes huma.API) {
+func (a *api) objectRoutes(routes *httpapi.Routes) {
 	register(a, routes, operation{
 		id: "listObjects", method: http.MethodGet, path: "/v1/objects", tag: "objects",
 		summary: "List the objects of a folder, or those in a state",

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
@@ -46,7 +45,7 @@ type usageAnswer struct {
 	}
 }
 
-func (a *api) quotaRoutes(routes huma.API) {
+func (a *api) quotaRoutes(routes *httpapi.Routes) {
 	register(a, routes, operation{
 		id: "getQuota", method: http.MethodGet, path: "/v1/workspaces/{ws}/quota", tag: "workspaces",
 		summary: "Read a quota",

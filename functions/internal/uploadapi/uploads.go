@@ -6,9 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/s3store"
 	"github.com/stowage-dev/stowage/shared/upload"
@@ -102,7 +101,7 @@ type uploadAnswer struct {
 	Body uploadView
 }
 
-func (a *api) uploadRoutes(routes huma.API) {
+func (a *api) uploadRoutes(routes *httpapi.Routes) {
 	register(a, routes, operation{
 		id: "openUpload", method: http.MethodPost, path: "/v1/uploads", tag: "uploads", status: http.StatusCreated,
 		summary: "Open an upload",

@@ -6,9 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
@@ -60,7 +59,7 @@ type workspaceAnswer struct {
 	Body workspaceView
 }
 
-func (a *api) workspaceRoutes(routes huma.API) {
+func (a *api) workspaceRoutes(routes *httpapi.Routes) {
 	register(a, routes, operation{
 		id: "createWorkspace", method: http.MethodPost, path: "/v1/workspaces", tag: "workspaces", status: http.StatusCreated,
 		summary: "Create a workspace",
