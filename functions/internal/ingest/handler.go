@@ -146,7 +146,7 @@ func (h *Handler) record(ctx context.Context, raw json.RawMessage) error {
 	if err := h.DeadLetters.Put(ctx, r.letter(raw, err)); err != nil {
 		return errors.Join(p.error, err)
 	}
-	h.Metrics.Add("IngestDeadLetters", 1)
+	h.Metrics.Add("RecordsDeadLettered", 1) // as package observe counts those of a whole message
 	h.Log.LogAttrs(ctx, slog.LevelError, "S3 record dead-lettered", slog.Any("error", err))
 	return nil
 }
