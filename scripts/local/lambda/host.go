@@ -165,15 +165,17 @@ func (h *Host) Swap(name string, command []string) error {
 		return fmt.Errorf("swap function %s: the command is empty", fn.Name)
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return fmt.Errorf("swap function %s: the local Lambda host is stopping", fn.Name)
+	}
 	fn.Command = append([]string(nil), command...)
 	fn.BuildError = ""
 	fn.generation++
-	stale := fn.idle
-	fn.idle = nil
-	h.mu.Unlock()
-	for _, inst := range stale {
+	for _, inst := range fn.idle {
 		h.work.Go(func() { inst.shutdown(shutdownGrace) })
 	}
+	fn.idle = nil
 	return nil
 }
 

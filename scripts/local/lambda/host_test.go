@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -405,6 +406,32 @@ func TestCloseLeavesNoProcess(t *testing.T) {
 	if _, err := h.Invoke(context.Background(), "echo", nil); err == nil {
 		t.Error("a closed host took an invocation")
 	}
+}
+
+func TestLostProcessesLeakNothing(t *testing.T) {
+	h := hostOf(t, function("exit"))
+	count := func() (files, goroutines int) {
+		open, err := os.ReadDir("/proc/self/fd")
+		if err != nil { // a system that does not list them
+			return 0, runtime.NumGoroutine()
+		}
+		return len(open), runtime.NumGoroutine()
+	}
+	lose := func(n int) {
+		for range n {
+			failureOf(t, invoke(t, h, "exit", "{}"))
+		}
+	}
+	lose(5)
+	files, goroutines := count()
+	lose(100)
+	eventually(t, func() bool {
+		filesNow, goroutinesNow := count()
+		return filesNow <= files+3 && goroutinesNow <= goroutines+3
+	}, func() string {
+		filesNow, goroutinesNow := count()
+		return fmt.Sprintf("files %d to %d, goroutines %d to %d", files, filesNow, goroutines, goroutinesNow)
+	})
 }
 
 func BenchmarkWarmInvoke(b *testing.B) {

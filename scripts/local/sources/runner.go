@@ -36,7 +36,7 @@ type Runner struct {
 	checkpoints *checkpoints
 }
 
-// New checks the mappings and opens the checkpoints.
+// New checks the mappings. Nothing is opened before Run.
 func New(cfg Config) (*Runner, error) {
 	cfg.setDefaults()
 	r := &Runner{cfg: cfg}
@@ -55,14 +55,16 @@ func New(cfg Config) (*Runner, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	var err error
-	r.checkpoints, err = openCheckpoints(cfg.CheckpointPath)
-	return r, err
+	return r, nil
 }
 
 // Run polls until ctx ends, and returns when every poller has stopped. Batches
 // that are in a function then are given up: they come again with the next run.
 func (r *Runner) Run(ctx context.Context) error {
+	var err error
+	if r.checkpoints, err = openCheckpoints(r.cfg.CheckpointPath); err != nil {
+		return err
+	}
 	var pollers sync.WaitGroup
 	for _, p := range r.queues {
 		if !p.mapping.Disabled {
