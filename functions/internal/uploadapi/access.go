@@ -90,6 +90,9 @@ func (a *api) caller(ctx huma.Context, need access) (caller, error) {
 		// A machine client with the scope admin administers every workspace; a user only
 		// those that it owns.
 		c.workspace = ctx.Param("ws")
+		if workspace.ValidateID("ws", c.workspace) != nil {
+			return caller{}, fault.New(fault.NotFound, "no workspace can have this id")
+		}
 		if !p.Machine() {
 			err = a.requireRole(ctx.Context(), c, need.role)
 		}
@@ -125,8 +128,11 @@ func listedWorkspaces(claims httpapi.Claims) []string {
 
 // requireRole asks the catalog: a role in a token may have been taken away since.
 func (a *api) requireRole(ctx context.Context, c caller, role workspace.Role) error {
+	if fault.Join(workspace.ValidateID("workspace", c.workspace), workspace.ValidateSub(c.sub)) != nil {
+		return notMember() // nobody could have been made one under such names
+	}
 	m, err := a.members.get(ctx, c.workspace, c.sub)
-	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.InvalidArgument) {
+	if fault.Is(err, fault.NotFound) {
 		return notMember()
 	}
 	if err != nil {

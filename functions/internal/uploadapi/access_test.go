@@ -161,6 +161,28 @@ func TestWorkspacesDoNotMeet(t *testing.T) {
 	}
 }
 
+// TestStrangeNames: no name of a workspace or subject reaches the catalog's keys unlooked at.
+func TestStrangeNames(t *testing.T) {
+	t.Parallel()
+	w := plain(t)
+	for _, ws := range []string{"alpha%23USAGE", "ALPHA", "%20", "alpha%2Fbeta", strings.Repeat("a", 3000), "%FF", "%00"} {
+		for _, who := range []token{admin(), member("alpha", "owner")} {
+			w.refused(t, who, "GET", "/v1/workspaces/"+ws, nil, 404, "not_found")
+			w.refused(t, who, "GET", "/v1/workspaces/"+ws+"/members/x", nil, 404, "not_found")
+		}
+		who := member("alpha", "owner")
+		who["stowage:workspaces"] = ws + ":owner"
+		w.refused(t, who, "GET", "/v1/usage", nil, 403, "forbidden")
+	}
+	for _, sub := range []string{strings.Repeat("s", 3000), "a b", "\x00", "é"} {
+		who := member("alpha", "owner")
+		who["sub"] = sub
+		w.refused(t, who, "GET", "/v1/usage", nil, 403, "forbidden")
+		w.refused(t, who, "GET", "/v1/workspaces/alpha", nil, 403, "forbidden")
+		w.refused(t, who, "POST", "/v1/workspaces", fields{"id": "gamma", "name": "x"}, 400, "invalid_argument")
+	}
+}
+
 func TestPrincipalOfMachineNeedsBothClaims(t *testing.T) {
 	t.Parallel()
 	w := plain(t)
