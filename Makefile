@@ -45,7 +45,11 @@ build: setup
 .PHONY: synth
 synth: cdk.out/manifest.json
 
-cdk.out/manifest.json: $(SOURCES) | setup
+# The stage of the assembly is an input like any other.
+.tools/stage-$(STAGE):
+	@mkdir -p .tools && rm -f .tools/stage-* && touch $@
+
+cdk.out/manifest.json: $(SOURCES) .tools/stage-$(STAGE) | setup
 	@echo 'synth: building the functions and synthesizing (stage $(STAGE)); the first build of the CDK library takes about two minutes'
 	@node_modules/.bin/cdk synth --quiet --context stage=$(STAGE) --output cdk.out
 	@touch $@

@@ -13,11 +13,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/stowage-dev/stowage/scripts/demo/journey"
+	"github.com/stowage-dev/stowage/scripts/demo/target"
 )
 
 func main() {
@@ -46,12 +48,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("read the flags: %w", err)
 	}
-	target, stopTarget, err := open(ctx, *local, *dev, *outputs, out)
+	stack, stopStack, err := open(ctx, *local, *dev, *outputs, out)
 	if err != nil {
 		return err
 	}
-	failed, err := walk(ctx, target, files, out)
-	if stopErr := stopTarget(); err == nil && stopErr != nil {
+	failed, err := walk(ctx, stack, files, out)
+	if stopErr := stopStack(); err == nil && stopErr != nil {
 		err = stopErr
 	}
 	if err != nil {
@@ -67,19 +69,23 @@ func open(ctx context.Context, local, dev, outputs string, out io.Writer) (journ
 	nothing := func() error { return nil }
 	switch {
 	case local != "":
-		return startLocal(ctx, local, out)
+		started, err := target.StartLocal(ctx, local, filepath.Join(".stowage", "demo"), out)
+		if err != nil {
+			return journey.Target{}, nil, err
+		}
+		return started.Target, started.Stop, nil
 	case dev != "":
-		target, err := readDev(dev)
-		return target, nothing, err
+		found, err := target.ReadDev(dev)
+		return found, nothing, err
 	case outputs != "":
-		target, err := readOutputs(outputs)
-		return target, nothing, err
+		found, err := target.ReadOutputs(outputs)
+		return found, nothing, err
 	default:
 		return journey.Target{}, nil, errors.New("say where to: -local BINARY, -dev FILE or -outputs FILE (`make demo` and `make smoke` do)")
 	}
 }
 
-func walk(ctx context.Context, target journey.Target, names []string, out io.Writer) (failed int, err error) {
+func walk(ctx context.Context, stack journey.Target, names []string, out io.Writer) (failed int, err error) {
 	if len(names) == 0 {
 		if names, err = journey.GoFiles(); err != nil {
 			return 0, err
@@ -95,7 +101,7 @@ func walk(ctx context.Context, target journey.Target, names []string, out io.Wri
 		return 0, err
 	}
 	fmt.Fprintf(out, "\n  %-52s %9s   %s\n", "step", "time", "what was seen")
-	steps, failed, err := journey.Run(ctx, target, files, func(r journey.Result) {
+	steps, failed, err := journey.Run(ctx, stack, files, func(r journey.Result) {
 		mark, detail := "✓", r.Detail
 		if r.Err != nil {
 			mark, detail = "✗", r.Err.Error()

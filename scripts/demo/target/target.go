@@ -1,4 +1,6 @@
-package main
+// Package target finds the running stack that a journey or a benchmark goes to: a local
+// runtime that it starts, one that `make dev` started, or a deployed stage.
+package target
 
 import (
 	"context"
@@ -21,21 +23,31 @@ const (
 	stopTimeout  = 15 * time.Second
 )
 
-// startLocal starts the local runtime with a state directory and ports of its own, so
-// that it can run beside `make dev`, and returns when it is ready.
-func startLocal(ctx context.Context, binary string, out io.Writer) (journey.Target, func() error, error) {
-	state, err := filepath.Abs(filepath.Join(".stowage", "demo"))
+// Local is a local runtime that was started for one purpose.
+type Local struct {
+	journey.Target
+	PID  int
+	stop func() error
+}
+
+// Stop stops the runtime and waits for it.
+func (l *Local) Stop() error { return l.stop() }
+
+// StartLocal starts the local runtime with an empty state directory and ports of its
+// own, so that it can run beside `make dev`, and returns when it is ready.
+func StartLocal(ctx context.Context, binary, state string, out io.Writer) (*Local, error) {
+	state, err := filepath.Abs(state)
 	if err != nil {
-		return journey.Target{}, nil, fmt.Errorf("locate the demo's state: %w", err)
+		return nil, fmt.Errorf("locate the state directory: %w", err)
 	}
 	if err := os.RemoveAll(state); err != nil {
-		return journey.Target{}, nil, fmt.Errorf("remove the last demo's state: %w", err)
+		return nil, fmt.Errorf("remove the last run's state: %w", err)
 	}
 	cmd := exec.Command(binary, "--state", state, "--api-port", "0", "--gateway-port", "0")
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through stop, once
 	if err := cmd.Start(); err != nil {
-		return journey.Target{}, nil, fmt.Errorf("start the local runtime: %w", err)
+		return nil, fmt.Errorf("start the local runtime: %w", err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -43,16 +55,16 @@ func startLocal(ctx context.Context, binary string, out io.Writer) (journey.Targ
 
 	target, err := awaitReady(ctx, filepath.Join(state, "dev.json"), ended)
 	if err != nil {
-		return journey.Target{}, nil, errors.Join(err, stop())
+		return nil, errors.Join(err, stop())
 	}
-	return target, stop, nil
+	return &Local{Target: target, PID: cmd.Process.Pid, stop: stop}, nil
 }
 
 func awaitReady(ctx context.Context, dev string, ended chan error) (journey.Target, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		if target, err := readDev(dev); err == nil {
+		if target, err := ReadDev(dev); err == nil {
 			return target, nil
 		}
 		select {
@@ -80,8 +92,8 @@ func stopLocal(cmd *exec.Cmd, ended chan error) error {
 	}
 }
 
-// readDev reads the file that a local runtime writes when it is ready.
-func readDev(file string) (journey.Target, error) {
+// ReadDev reads the file that a local runtime writes when it is ready.
+func ReadDev(file string) (journey.Target, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return journey.Target{}, fmt.Errorf("read %s (is `make dev` running?): %w", file, err)
@@ -102,9 +114,9 @@ func readDev(file string) (journey.Target, error) {
 	}, nil
 }
 
-// readOutputs takes the API of a deployed stage from the outputs of `cdk deploy`, and
+// ReadOutputs takes the API of a deployed stage from the outputs of `cdk deploy`, and
 // the tokens of two members from the environment, since only its users can get those.
-func readOutputs(file string) (journey.Target, error) {
+func ReadOutputs(file string) (journey.Target, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return journey.Target{}, fmt.Errorf("read the stage's outputs (run `make deploy` first): %w", err)
