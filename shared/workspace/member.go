@@ -7,6 +7,11 @@ import (
 	"github.com/stowage-dev/stowage/shared/limits"
 )
 
+// Claim is the access token's claim that lists the workspaces of its subject. Its
+// value is <workspace>:<role> for each, separated by spaces and sorted: a string,
+// because API Gateway hands claims to an integration as strings.
+const Claim = "stowage:workspaces"
+
 // Role is what a member may do in a workspace.
 type Role string
 

@@ -5,7 +5,6 @@
 package workspace
 
 import (
-	"regexp"
 	"time"
 	"unicode/utf8"
 
@@ -81,15 +80,27 @@ func (q Quota) Amount() Amount {
 	return Amount{Bytes: q.Bytes, Objects: q.Objects, Uploads: q.OpenUploads}
 }
 
-var idForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{1,38}[a-z0-9])$`)
-
 // ValidateID returns an InvalidArgument error that blames field unless id may
 // name a workspace: 3 to 40 of a-z, 0-9 and "-", no "-" at either end.
 func ValidateID(field, id string) error {
-	if !idForm.MatchString(id) {
+	if !validID(id) {
 		return fault.Invalid(field, "must be 3 to 40 characters of a-z, 0-9 and -, with no - at either end")
 	}
 	return nil
+}
+
+// validID is a loop rather than a regular expression, which would be compiled at
+// every cold start of every function.
+func validID(id string) bool {
+	if len(id) < 3 || len(id) > 40 || id[0] == '-' || id[len(id)-1] == '-' {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 // Validate returns an InvalidArgument error that names every bad field.

@@ -22,11 +22,6 @@ import (
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
-// Claim is the name of the claim. Its value is a list of <workspace>:<role>,
-// separated by spaces and sorted: a string, because API Gateway hands claims to an
-// integration as strings.
-const Claim = "stowage:workspaces"
-
 // maxClaimBytes bounds the claim. A token travels in a header, of which API Gateway
 // takes 10,240 bytes in all, and base64 adds a third.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
@@ -118,7 +113,7 @@ func (h *Handler) Handle(ctx context.Context, ev Event) (Event, error) {
 	}
 	h.metrics.Add("TokensClaimed", 1)
 	ev.Response.Details = &Details{
-		AccessToken: &AccessToken{Claims: map[string]string{Claim: claim}},
+		AccessToken: &AccessToken{Claims: map[string]string{workspace.Claim: claim}},
 		Groups:      ev.Request.GroupConfiguration,
 	}
 	return ev, nil

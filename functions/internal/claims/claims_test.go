@@ -67,7 +67,7 @@ func TestClaim(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(map[string]string{claims.Claim: tc.want}, got.Response.Details.AccessToken.Claims); diff != "" {
+			if diff := cmp.Diff(map[string]string{workspace.Claim: tc.want}, got.Response.Details.AccessToken.Claims); diff != "" {
 				t.Errorf("claims (-want +got):\n%s", diff)
 			}
 			got.Response = ev.Response
@@ -129,7 +129,7 @@ func TestManyMemberships(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claim := got.Response.Details.AccessToken.Claims[claims.Claim]
+	claim := got.Response.Details.AccessToken.Claims[workspace.Claim]
 	fields := strings.Fields(claim)
 	if len(claim) > 4096 || len(claim) < 4000 || fields[0] != "workspace-0000:reader" || !strings.HasSuffix(fields[len(fields)-1], ":reader") {
 		t.Errorf("claim of %d bytes: %s", len(claim), claim)

@@ -20,12 +20,7 @@ const (
 	ScopeAdmin = "stowage/admin"
 )
 
-const (
-	// workspacesClaim lists the workspaces of the token's subject as "<id>:<role>",
-	// separated by spaces. The function token-claims sets it.
-	workspacesClaim = "stowage:workspaces"
-	workspaceHeader = "Stowage-Workspace"
-)
+const workspaceHeader = "Stowage-Workspace"
 
 // access is what a route asks of its caller.
 type access struct {
@@ -119,7 +114,7 @@ func chosenWorkspace(p httpapi.Principal, header string) (string, error) {
 }
 
 func listedWorkspaces(claims httpapi.Claims) []string {
-	listed := claims.List(workspacesClaim)
+	listed := claims.List(workspace.Claim)
 	for i, entry := range listed {
 		listed[i], _, _ = strings.Cut(entry, ":")
 	}
