@@ -29,9 +29,11 @@ type Config struct {
 	Invoker   Invoker
 	Keys      KeySource
 	AccessLog io.Writer // receives the lines of stages that have a format. Nil: none
-	Logger    *slog.Logger
-	Now       func() time.Time // nil: time.Now
-	NewID     func() string    // request ids. Nil: random
+	// Observe is told of every request that has been answered. It must not block.
+	Observe func(Report)
+	Logger  *slog.Logger
+	Now     func() time.Time // nil: time.Now
+	NewID   func() string    // request ids. Nil: random
 }
 
 // Invoker calls a Lambda function and waits for its answer. functionError is what Lambda puts into

@@ -1,9 +1,7 @@
 package api
 
 import (
-	"crypto/rand"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -125,16 +123,9 @@ func (s *Server) eventHeaders(ex *exchange) map[string]string {
 		all["x-forwarded-port"] = port
 	}
 	if all["x-amzn-trace-id"] == "" {
-		all["x-amzn-trace-id"] = s.traceID(ex)
+		all["x-amzn-trace-id"] = "Root=" + ex.trace.Header.Root
 	}
 	return all
-}
-
-// traceID starts a trace as API Gateway does: with the time of the request, not sampled or not.
-func (s *Server) traceID(ex *exchange) string {
-	raw := make([]byte, 12)
-	_, _ = rand.Read(raw) // never fails
-	return fmt.Sprintf("Root=1-%08x-%s", uint32(ex.received.Unix()), hex.EncodeToString(raw))
 }
 
 // queryParameters are decoded, with repeated ones joined by commas in their order. What cannot be

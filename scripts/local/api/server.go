@@ -22,6 +22,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // Limits of an HTTP API and of a synchronous invocation.
@@ -59,6 +61,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(Report) {}
 	}
 	if cfg.NewID == nil {
 		cfg.NewID = requestID
@@ -133,6 +138,7 @@ type exchange struct {
 	*http.Request
 	id       string
 	received time.Time
+	trace    Trace
 	stage    *stage
 	route    *route
 	params   map[string]string // path parameters
@@ -164,6 +170,7 @@ func failure(status int, message string) answer {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex := &exchange{Request: r, id: s.cfg.NewID(), received: s.cfg.Now()}
+	ex.trace = s.newTrace(ex)
 	ex.answer = s.handle(r.Context(), ex)
 	s.applyCORS(ex)
 	h := w.Header()
@@ -185,6 +192,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.logAccess(ex)
+	s.cfg.Observe(s.report(ex))
 }
 
 func (s *Server) handle(ctx context.Context, ex *exchange) answer {
@@ -247,7 +255,7 @@ func (s *Server) integrate(ex *exchange, event []byte) answer {
 	ex.invoked = true
 	s.invocations.Go(func() {
 		var o outcome
-		o.payload, o.functionError, o.err = s.cfg.Invoker.Invoke(s.lifetime, ex.route.Integration.FunctionARN, event)
+		o.payload, o.functionError, o.err = s.cfg.Invoker.Invoke(xray.WithHeader(s.lifetime, ex.trace.Header.Under(ex.trace.Segment)), ex.route.Integration.FunctionARN, event)
 		answered <- o
 	})
 	limit := time.NewTimer(ex.route.timeout)

@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 var errNotRunning = errors.New("the bus is not running")
@@ -64,6 +66,9 @@ func New(cfg Config) (*Bus, error) {
 	}
 	if cfg.Backoff == nil {
 		cfg.Backoff = exponential
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(string, json.RawMessage, int) {}
 	}
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = 64
@@ -141,9 +146,12 @@ func (b *Bus) Close() error {
 
 // Put puts one event of any source on its bus, as AWS services do, and returns its id once it is
 // durable. (The HTTP API refuses sources that begin with "aws.".)
-func (b *Bus) Put(_ context.Context, e Entry) (string, error) {
+func (b *Bus) Put(ctx context.Context, e Entry) (string, error) {
 	if fault := b.check(e); fault != nil {
 		return "", fmt.Errorf("put event on bus %q: %w", e.Bus, fault)
+	}
+	if trace, _ := xray.FromContext(ctx); e.Trace == "" {
+		e.Trace = trace.String()
 	}
 	ev := b.newEvent(e)
 	if err := b.publish([]event{ev}); err != nil {
@@ -156,6 +164,7 @@ func (b *Bus) Put(_ context.Context, e Entry) (string, error) {
 func (b *Bus) publish(events []event) error {
 	var deliveries []delivery
 	var lines []byte
+	var put []func()
 	for _, ev := range events {
 		raw, err := ev.encode()
 		if err != nil {
@@ -167,8 +176,21 @@ func (b *Bus) publish(events []event) error {
 				return err
 			}
 		}
-		deliveries = append(deliveries, b.route(ev, raw, nil)...)
+		routed := b.route(ev, raw, nil)
+		deliveries = append(deliveries, routed...)
+		put = append(put, func() { b.cfg.Observe(ev.bus, raw, len(routed)) })
 	}
+	if err := b.store(lines, deliveries); err != nil {
+		return err
+	}
+	for _, observe := range put {
+		observe()
+	}
+	return nil
+}
+
+// store appends to the events file and makes deliveries durable.
+func (b *Bus) store(lines []byte, deliveries []delivery) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.running {
@@ -191,7 +213,7 @@ func (b *Bus) route(ev event, raw json.RawMessage, only map[string]bool) []deliv
 			continue
 		}
 		for _, t := range r.targets {
-			all = append(all, b.newDelivery(r, t, raw))
+			all = append(all, b.newDelivery(r, t, ev, raw))
 		}
 	}
 	return all

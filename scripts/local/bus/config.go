@@ -34,9 +34,12 @@ type Config struct {
 	// It must be set when a target names a dead-letter queue.
 	DeadLetter func(ctx context.Context, queueARN string, body []byte, attributes map[string]string) error
 
-	Logger *slog.Logger
-	Now    func() time.Time // nil: time.Now
-	NewID  func() string    // nil: a random UUID
+	// Observe is told of every event once it is durable, with how many deliveries it makes. It
+	// must not block and not change the event.
+	Observe func(bus string, event json.RawMessage, deliveries int)
+	Logger  *slog.Logger
+	Now     func() time.Time // nil: time.Now
+	NewID   func() string    // nil: a random UUID
 	// Backoff is how long to wait before retry n, counted from 1. Nil: exponential from one
 	// second to one hour, with full jitter.
 	Backoff func(retry int) time.Duration
@@ -114,6 +117,7 @@ type Entry struct {
 	Detail     json.RawMessage // a JSON object
 	Resources  []string
 	Time       time.Time // zero: now
+	Trace      string    // X-Ray header that targets are called with; empty: none
 }
 
 // TargetError is a delivery failure with the code that is shown in the dead-letter message.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // delivery is one payload for one target, with all that is needed to bring it there or to its
@@ -22,6 +24,7 @@ type delivery struct {
 	Event         []byte // what goes to the dead-letter queue
 	Payload       []byte
 	PayloadError  string // why there is no payload
+	Trace         string `json:",omitempty"`
 	Created       time.Time
 	MaxRetries    int
 	MaxAge        time.Duration
@@ -35,13 +38,13 @@ type delivery struct {
 	Due      time.Time
 }
 
-func (b *Bus) newDelivery(r rule, t target, ev json.RawMessage) delivery {
+func (b *Bus) newDelivery(r rule, t target, ev event, raw json.RawMessage) delivery {
 	now := b.cfg.Now()
 	d := delivery{
 		RuleARN: r.ARN, TargetARN: t.ARN, DeadLetterARN: t.DeadLetterARN,
-		Event: ev, Created: now, Due: now, MaxRetries: t.maxAttempts, MaxAge: t.maxAge,
+		Event: raw, Trace: ev.trace, Created: now, Due: now, MaxRetries: t.maxAttempts, MaxAge: t.maxAge,
 	}
-	payload, err := t.payload(r.Rule, ev, now)
+	payload, err := t.payload(r.Rule, raw, now)
 	if err != nil {
 		d.PayloadError = err.Error()
 	}
@@ -116,7 +119,8 @@ func (b *Bus) send(ctx context.Context, d delivery) error {
 	if d.ScheduleARN != "" {
 		payload = []byte(strings.ReplaceAll(string(payload), "<aws.scheduler.attempt-number>", strconv.Itoa(d.Attempts+1)))
 	}
-	return b.cfg.Deliver(ctx, d.TargetARN, payload)
+	trace, _ := xray.ParseHeader(d.Trace)
+	return b.cfg.Deliver(xray.WithHeader(ctx, trace), d.TargetARN, payload)
 }
 
 // giveUp sends an event to its target's dead-letter queue, if there is one.

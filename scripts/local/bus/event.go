@@ -21,7 +21,8 @@ type event struct {
 	Detail     json.RawMessage `json:"detail"`
 	ReplayName string          `json:"replay-name,omitempty"`
 
-	bus string // name
+	bus   string // name
+	trace string // header of whoever put it
 }
 
 func (b *Bus) newEvent(e Entry) event {
@@ -36,7 +37,7 @@ func (b *Bus) newEvent(e Entry) event {
 	return event{
 		Version: "0", ID: b.cfg.NewID(), DetailType: e.DetailType, Source: e.Source,
 		Account: b.cfg.Account, Time: at.UTC().Format(time.RFC3339), Region: b.cfg.Region,
-		Resources: resources, Detail: e.Detail, bus: busName(e.Bus),
+		Resources: resources, Detail: e.Detail, bus: busName(e.Bus), trace: e.Trace,
 	}
 }
 

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // Limits of a PutEvents request.
@@ -57,7 +60,7 @@ func (b *Bus) serve(r *http.Request) (any, error) {
 	}
 	switch target := r.Header.Get("X-Amz-Target"); target {
 	case "AWSEvents.PutEvents":
-		return b.putEvents(body)
+		return b.putEvents(r.Context(), body)
 	case "AWSEvents.StartReplay":
 		return b.startReplay(r.Context(), body)
 	case "AWSEvents.DescribeReplay":
@@ -95,7 +98,7 @@ type putEventsAnswer struct {
 	Entries          []putEventsResult
 }
 
-func (b *Bus) putEvents(body []byte) (any, error) {
+func (b *Bus) putEvents(ctx context.Context, body []byte) (any, error) {
 	var in struct{ Entries []putEventsEntry }
 	if err := decode(body, &in); err != nil {
 		return nil, err
@@ -107,12 +110,13 @@ func (b *Bus) putEvents(body []byte) (any, error) {
 		}
 		return nil, &apiError{"ValidationException", "1 validation error detected: Value at 'entries' failed to satisfy constraint: Member must have length " + bound}
 	}
+	trace, _ := xray.FromContext(ctx)
 	size := 0
 	entries := make([]Entry, len(in.Entries))
 	for i, e := range in.Entries {
 		entries[i] = Entry{
 			Bus: e.EventBusName, Source: e.Source, DetailType: e.DetailType,
-			Detail: json.RawMessage(e.Detail), Resources: e.Resources, Time: e.Time.Time,
+			Detail: json.RawMessage(e.Detail), Resources: e.Resources, Time: e.Time.Time, Trace: cmp.Or(e.TraceHeader, trace.String()),
 		}
 		size += entries[i].size()
 	}

@@ -120,7 +120,7 @@ func (b *Bus) fireRule(r rule, at time.Time) error {
 	}
 	var all []delivery
 	for _, t := range r.targets {
-		all = append(all, b.newDelivery(r, t, raw))
+		all = append(all, b.newDelivery(r, t, ev, raw))
 	}
 	return b.outbox.add(all)
 }

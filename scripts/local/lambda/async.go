@@ -103,7 +103,7 @@ func (h *Host) InvokeAsync(ctx context.Context, function string, payload []byte)
 	}
 	now := h.cfg.Now()
 	return h.async.accept(asyncEvent{ //nolint:contextcheck // what is accepted outlives the call
-		ID: h.cfg.NewID(), Function: fn.Name, Payload: payload, Trace: h.traceFor(ctx), Accepted: now, Due: now,
+		ID: h.cfg.NewID(), Function: fn.Name, Payload: payload, Trace: h.traceFor(ctx).Header.String(), Accepted: now, Due: now,
 	})
 }
 

@@ -129,7 +129,7 @@ type Config struct {
 type Report struct {
 	Function      string
 	RequestID     string
-	TraceID       string
+	Trace         Trace
 	Start         time.Time
 	Duration      time.Duration
 	InitDuration  time.Duration // zero: the process was warm

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 type echoed struct {
@@ -61,11 +62,13 @@ func TestInvokeGivesTheFunctionWhatLambdaGives(t *testing.T) {
 		"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand", "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/echo", "AWS_REGION": "eu-west-1",
 		"LAMBDA_TASK_ROOT": filepath.Dir(functionBinary), "_HANDLER": "bootstrap", "TABLE": "catalog", "TZ": ":UTC",
 		"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "key-of-echo", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token",
-		"_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0",
 	} {
 		if got.Env[name] != want {
 			t.Errorf("%s = %q, want %q", name, got.Env[name], want)
 		}
+	}
+	if trace, ok := xray.ParseHeader(got.Env["_X_AMZN_TRACE_ID"]); !ok || trace.Root != "1-5759e988-bd862e3fe1be46a994272793" || trace.Parent == "" || !trace.Unsampled {
+		t.Errorf("trace %q, want the caller's, below a segment of the invocation", got.Env["_X_AMZN_TRACE_ID"])
 	}
 	for _, name := range []string{"HOME", "GOPATH", "AWS_EXECUTION_ENV", "AWS_PROFILE"} {
 		if value, ok := got.Env[name]; ok {

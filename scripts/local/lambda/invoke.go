@@ -26,7 +26,7 @@ const latestVersion = "$LATEST"
 // invocation is one run of a handler.
 type invocation struct {
 	requestID string
-	traceID   string
+	trace     Trace
 	payload   []byte
 	timeout   time.Duration
 
@@ -76,7 +76,7 @@ func (h *Host) invoke(ctx context.Context, fn *function, requestID string, paylo
 	}
 	inv := &invocation{
 		requestID: requestID,
-		traceID:   h.traceFor(ctx),
+		trace:     h.traceFor(ctx),
 		payload:   payload,
 		timeout:   fn.Timeout,
 		taken:     make(chan struct{}),
@@ -209,7 +209,7 @@ func (h *Host) report(fn *function, inst *instance, inv *invocation, end outcome
 	}
 	log.printf("%s", line)
 	h.cfg.Observe(Report{
-		Function: fn.Name, RequestID: inv.requestID, TraceID: inv.traceID, Start: inv.start,
+		Function: fn.Name, RequestID: inv.requestID, Trace: inv.trace, Start: inv.start,
 		Duration: duration, InitDuration: inv.initDuration, MaxMemoryMB: inv.maxMemoryMB,
 		FunctionError: end.functionError, ErrorType: errorType,
 	})

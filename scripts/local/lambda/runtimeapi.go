@@ -91,7 +91,7 @@ func (a *runtimeAPI) next(inst *instance, w http.ResponseWriter, r *http.Request
 	header["Content-Type"] = []string{"application/json"}
 	header["Content-Length"] = []string{strconv.Itoa(len(inv.payload))}
 	header["Lambda-Runtime-Aws-Request-Id"] = []string{inv.requestID}
-	header["Lambda-Runtime-Trace-Id"] = []string{inv.traceID}
+	header["Lambda-Runtime-Trace-Id"] = []string{inv.trace.runtime()}
 	header["Lambda-Runtime-Invoked-Function-Arn"] = []string{inst.fn.ARN}
 	deadline := time.Now().Add(inv.timeout) // the process compares it with the same clock
 	header["Lambda-Runtime-Deadline-Ms"] = []string{strconv.FormatInt(deadline.UnixMilli(), 10)}

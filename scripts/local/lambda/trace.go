@@ -4,24 +4,36 @@ import (
 	"context"
 	"fmt"
 	"strings"
-)
 
-type traceKey struct{}
+	"github.com/stowage-dev/stowage/scripts/local/xray"
+)
 
 // WithTrace makes invocations with the context part of the trace that an
 // X-Amzn-Trace-Id header names.
 func WithTrace(ctx context.Context, header string) context.Context {
-	return context.WithValue(ctx, traceKey{}, header)
+	h, _ := xray.ParseHeader(header)
+	return xray.WithHeader(ctx, h)
 }
 
-// traceFor is the value of Lambda-Runtime-Trace-Id: the caller's, or of a new
-// trace that is sampled.
-func (h *Host) traceFor(ctx context.Context) string {
-	if header, ok := ctx.Value(traceKey{}).(string); ok && header != "" {
-		return header
-	}
+// Trace is where an invocation stands among traces.
+type Trace struct {
+	Header  xray.Header   // of the caller; its parent is empty when the trace begins here
+	Segment string        // the invocation's own id, below which the function reports
+	Links   []xray.Header // further callers, when a batch has messages of several traces
+}
+
+// runtime is the value of Lambda-Runtime-Trace-Id.
+func (t Trace) runtime() string { return t.Header.Under(t.Segment).String() }
+
+// traceFor makes an invocation part of its caller's trace, or of a new one. As on
+// AWS each invocation is a segment of its own.
+func (h *Host) traceFor(ctx context.Context) Trace {
+	header, links := xray.FromContext(ctx)
 	random := hexDigits(h.cfg.NewID() + h.cfg.NewID())
-	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=1", uint32(h.cfg.Now().Unix()), random[:24], random[24:40])
+	if header.Root == "" {
+		header = xray.Header{Root: fmt.Sprintf("1-%08x-%s", uint32(h.cfg.Now().Unix()), random[:24])}
+	}
+	return Trace{Header: header, Segment: random[24:40], Links: links}
 }
 
 // hexDigits keeps the hexadecimal digits of an id, and fills up with zeros what

@@ -126,7 +126,7 @@ func (b *Broker) Send(ctx context.Context, queueARN string, m Message) (Sent, er
 	if err := m.validate(q.Queue); err != nil {
 		return Sent{}, err
 	}
-	return b.accept(q, m)
+	return b.accept(q, m.traced(ctx))
 }
 
 // accept adds a valid message, unless it is a duplicate.

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"crypto/md5" //nolint:gosec // SQS's digests are MD5
 	"encoding/binary"
 	"encoding/hex"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // Message is a message to send.
@@ -61,6 +64,16 @@ type Received struct {
 
 // systemAttribute is the only attribute of the system that a sender may set.
 const systemAttribute = "AWSTraceHeader"
+
+// traced gives a message the trace of its sender, unless it brings one.
+func (m Message) traced(ctx context.Context) Message {
+	header, _ := xray.FromContext(ctx)
+	if header.Root == "" || len(m.SystemAttributes) > 0 {
+		return m
+	}
+	m.SystemAttributes = map[string]Attribute{systemAttribute: StringAttribute(header.String())}
+	return m
+}
 
 var (
 	attributeName = regexp.MustCompile(`^[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*$`)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
 	"github.com/stowage-dev/stowage/scripts/local/queue"
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // Invoker runs a function and waits for its answer. *lambda.Host is one.
@@ -118,6 +119,10 @@ type Config struct {
 	// from 100 ms to 10 s.
 	StreamRetryDelay func(retry int) time.Duration
 
+	// Origin is the trace that an item was last written in, by the table and the item's keys as
+	// ItemKey gives them; streams carry no trace of their own. Nil: none is known.
+	Origin func(table, item string) xray.Header
+
 	Region string // empty: us-east-1
 	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
@@ -134,6 +139,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.StreamCredentials.AccessKeyID == "" {
 		c.StreamCredentials = aws.Credentials{AccessKeyID: "runtime", SecretAccessKey: "runtime"}
+	}
+	if c.Origin == nil {
+		c.Origin = func(string, string) xray.Header { return xray.Header{} }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

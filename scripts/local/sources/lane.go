@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // A function that could not be invoked at all is asked again after
@@ -170,9 +172,12 @@ func (l *lane) process(ctx context.Context, records []*streamRecord) {
 func (l *lane) deliver(ctx context.Context, records []*streamRecord) Outcome {
 	m := &l.shard.mapping
 	b := Batch{Source: m.ID, Target: m.FunctionARN, Ordered: true}
+	origins := make([]xray.Header, 0, len(records))
 	for _, r := range records {
 		b.Records = append(b.Records, r.raw)
+		origins = append(origins, r.origin)
 	}
+	ctx = xray.WithOrigins(ctx, origins, l.shard.cfg.Now())
 	return l.shard.cfg.Delivery.Deliver(ctx, b, func(ctx context.Context, raw []json.RawMessage) Outcome {
 		return invoke(ctx, l.shard.cfg.Invoker, m.FunctionARN, raw, m.ReportBatchItemFailures, 0)
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stowage-dev/stowage/scripts/local/queue"
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 const (
@@ -120,7 +121,7 @@ func (p *queuePoller) process(ctx context.Context, messages []queue.Received) {
 // deliver runs the function with one event and settles its messages.
 func (p *queuePoller) deliver(ctx context.Context, messages []queue.Received, records []json.RawMessage) {
 	b := Batch{Source: p.mapping.ID, Target: p.mapping.FunctionARN, Ordered: isFIFO(p.mapping.QueueARN), Records: records}
-	outcome := p.cfg.Delivery.Deliver(ctx, b, func(ctx context.Context, records []json.RawMessage) Outcome {
+	outcome := p.cfg.Delivery.Deliver(xray.WithOrigins(ctx, traces(messages), p.cfg.Now()), b, func(ctx context.Context, records []json.RawMessage) Outcome {
 		return invoke(ctx, p.cfg.Invoker, p.mapping.FunctionARN, records, p.mapping.ReportBatchItemFailures, queuePatience)
 	})
 	if ctx.Err() != nil {
@@ -143,6 +144,17 @@ func (p *queuePoller) deliver(ctx context.Context, messages []queue.Received, re
 			p.delete(ctx, m)
 		}
 	}
+}
+
+// traces are those that the messages were sent in.
+func traces(messages []queue.Received) []xray.Header {
+	var all []xray.Header
+	for _, m := range messages {
+		if h, ok := xray.ParseHeader(m.Attributes["AWSTraceHeader"]); ok {
+			all = append(all, h)
+		}
+	}
+	return all
 }
 
 func (p *queuePoller) delete(ctx context.Context, m queue.Received) {

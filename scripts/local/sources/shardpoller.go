@@ -114,6 +114,7 @@ func (s *shardPoller) fetch(ctx context.Context, iterator string) ([]*streamReco
 		if records[i], err = decodeRecord(r, s.mapping.StreamARN, s.cfg.Region); err != nil {
 			return nil, "", err
 		}
+		records[i].origin = s.cfg.Origin(s.mapping.Table, records[i].item)
 		records[i].skip = records[i].skip || !s.filter.passes(records[i].raw)
 	}
 	return records, next, nil

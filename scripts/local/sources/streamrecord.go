@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // streamRecord is a record of a stream on its way to a function.
@@ -14,8 +16,9 @@ type streamRecord struct {
 	sequence string
 	created  time.Time
 	item     string // its keys: records of one item stay in order
-	skip     bool   // not for the function: filtered, or a write that changed nothing
-	done     bool   // settled; guarded by shardPoller.mu
+	origin   xray.Header
+	skip     bool // not for the function: filtered, or a write that changed nothing
+	done     bool // settled; guarded by shardPoller.mu
 }
 
 // change is what is read of a record's "dynamodb" member.
@@ -46,7 +49,7 @@ func decodeRecord(raw json.RawMessage, streamARN, region string) (*streamRecord,
 	if identity, ok := members["userIdentity"]; ok {
 		members["userIdentity"] = lambdaIdentity(identity)
 	}
-	item, err := canonical(c.Keys)
+	item, err := ItemKey(c.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("decode stream record %s: keys: %w", c.Sequence, err)
 	}
@@ -84,8 +87,8 @@ func unchanged(c change) bool {
 	return reflect.DeepEqual(before, after)
 }
 
-// canonical is JSON with its members in order, so that equal keys are equal strings.
-func canonical(raw json.RawMessage) (string, error) {
+// ItemKey is an item's keys with their members in order, so that equal keys are equal strings.
+func ItemKey(raw json.RawMessage) (string, error) {
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return "", err //nolint:wrapcheck // wrapped by the caller

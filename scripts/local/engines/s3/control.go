@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/rpc"
 	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // The runtime and the engine's process call each other over two sockets that the process inherits,
@@ -54,7 +56,8 @@ func (s *runtimeService) Ready(address string, _ *nothing) error {
 // Events tells of changes; an error has them told again.
 func (s *runtimeService) Events(events []Event, _ *nothing) error {
 	for _, e := range events {
-		if err := s.event(s.ctx, e); err != nil {
+		trace, _ := xray.ParseHeader(e.Caller.Trace)
+		if err := s.event(xray.WithHeader(s.ctx, trace), e); err != nil {
 			return fmt.Errorf("%s of %s/%s: %w", e.Name, e.Bucket, e.Key, err)
 		}
 	}

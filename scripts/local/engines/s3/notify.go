@@ -13,6 +13,8 @@ import (
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3response"
+
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // notifying wraps the engine's storage: each change of an object becomes an event before the client
@@ -202,6 +204,7 @@ func callerOf(ctx context.Context) Caller {
 		c.RequestID = fmt.Sprint(id)
 	}
 	if r, ok := ctx.(*fasthttp.RequestCtx); ok {
+		c.Trace = string(r.Request.Header.Peek(xray.HeaderName))
 		c.SourceIP = string(r.Request.Header.Peek("X-Forwarded-For"))
 		if c.SourceIP == "" {
 			c.SourceIP = r.RemoteIP().String()

@@ -75,6 +75,7 @@ type Caller struct {
 	Principal   string // ARN
 	SourceIP    string
 	RequestID   string
+	Trace       string // X-Ray header of the request; empty: none
 }
 
 // Config configures an Engine.
