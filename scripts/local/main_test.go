@@ -72,11 +72,8 @@ func launch(t *testing.T, a stacktest.App, state string, args ...string) command
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(nodeModules(t), filepath.Join(filepath.Dir(a.Dir), "node_modules")); err != nil && !errors.Is(err, os.ErrExist) {
-		t.Fatal(err)
-	}
 	c := command{state: state, out: &output{}, ended: make(chan error, 1)}
-	c.Cmd = exec.Command(exe, append([]string{"--cdk-out", a.Dir, "--state", state, "--api-port", "0", "--gateway-port", "0"}, args...)...)
+	c.Cmd = exec.Command(exe, append([]string{"--cdk-out", a.Dir, "--source", filepath.Join("..", ".."), "--state", state, "--api-port", "0", "--gateway-port", "0"}, args...)...)
 	c.Env = append(os.Environ(), asCommand+"=1")
 	c.Stdout, c.Stderr = c.out, c.out
 	if err := c.Start(); err != nil {
@@ -85,15 +82,6 @@ func launch(t *testing.T, a stacktest.App, state string, args ...string) command
 	go func() { c.ended <- c.Wait() }()
 	t.Cleanup(func() { _ = c.Process.Kill() })
 	return c
-}
-
-func nodeModules(t *testing.T) string {
-	t.Helper()
-	dir, err := filepath.Abs(filepath.Join("..", "..", "node_modules"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func (c command) awaitReady(t *testing.T) {

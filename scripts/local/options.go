@@ -38,6 +38,7 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 		fmt.Fprintln(out, "  RESET=1 starts from scratch. STOWAGE_DYNAMODB_ENDPOINT names a DynamoDB-compatible engine to use instead of starting one.")
 	}
 	flags.StringVar(&o.stack.Assembly, "cdk-out", env.text("STOWAGE_CDK_OUT", "cdk.out"), "`directory` that cdk synth wrote")
+	flags.StringVar(&o.stack.Source, "source", env.text("STOWAGE_SOURCE", ""), "`directory` of the functions' Go module and of node_modules (default: the one that cdk-out is in)")
 	flags.StringVar(&o.stack.State, "state", env.text("STOWAGE_STATE", ".stowage"), "`directory` that everything is kept in")
 	flags.IntVar(&o.stack.APIPort, "api-port", env.number("STOWAGE_API_PORT", defaultAPIPort), "`port` of the HTTP API; 0: any free one")
 	flags.IntVar(&o.stack.GatewayPort, "gateway-port", env.number("STOWAGE_GATEWAY_PORT", defaultGatewayPort), "`port` for AWS calls; 0: any free one")

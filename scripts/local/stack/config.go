@@ -44,15 +44,15 @@ type Config struct {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	for _, p := range []*string{&c.Assembly, &c.State} {
+	if c.Source == "" {
+		c.Source = filepath.Dir(c.Assembly)
+	}
+	for _, p := range []*string{&c.Assembly, &c.State, &c.Source} {
 		abs, err := filepath.Abs(*p)
 		if err != nil {
 			return c, fmt.Errorf("make %s absolute: %w", *p, err)
 		}
 		*p = abs
-	}
-	if c.Source == "" {
-		c.Source = filepath.Dir(c.Assembly)
 	}
 	if c.NodeModules == "" {
 		c.NodeModules = filepath.Join(c.Source, "node_modules")

@@ -28,6 +28,9 @@ type DevFile struct {
 	Events string `json:"events"`
 	// TokenURL issues further tokens to people on the command line.
 	TokenURL string `json:"tokenUrl"`
+	// PID is the runtime's process. After a kill -9 the file stays until the next
+	// start; whoever must know looks whether this process runs.
+	PID int `json:"pid"`
 }
 
 // Dev describes the stack, with the tokens that were made for it.
@@ -36,7 +39,7 @@ func (s *Stack) Dev(tokens map[string]string) DevFile {
 		APIURL: s.APIURL(), Tokens: tokens, Bucket: s.contentBucket(), Table: s.catalogTable(),
 		S3Endpoint: s.GatewayURL(), DynamoDBEndpoint: s.GatewayURL(), Region: s.region,
 		AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey,
-		Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token",
+		Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token", PID: os.Getpid(),
 	}
 }
 
