@@ -1,16 +1,12 @@
 package stack
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-)
 
-// maxDatagram is the largest UDP payload: the X-Ray SDK keeps below it.
-const maxDatagram = 64 << 10
+	"github.com/stowage-dev/stowage/scripts/local/xray"
+)
 
 // startTraces stands in for the X-Ray daemon: it takes the segments that
 // functions send and appends them to a log, one JSON document a line. It returns
@@ -25,38 +21,16 @@ func (s *Stack) startTraces(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("listen for traces: %w", err)
 	}
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	go func() {
-		defer close(done)
-		if err := copySegments(log, conn); err != nil {
-			s.cfg.Logger.Warn("traces are no longer written", "error", err)
-		}
+		done <- xray.Receive(conn, func(document []byte) {
+			// A trace is not worth failing for.
+			_, _ = log.Write(append(append([]byte(nil), document...), '\n'))
+		})
 	}()
 	s.onClose("the trace log", func() error {
-		defer func() { <-done }()
-		return conn.Close()
+		_ = conn.Close() // ends Receive
+		return <-done
 	})
 	return conn.LocalAddr().String(), nil
-}
-
-// copySegments writes what follows each datagram's header line,
-// {"format":"json","version":1}, until the connection is closed.
-func copySegments(log io.Writer, conn net.PacketConn) error {
-	buf := make([]byte, maxDatagram)
-	for {
-		n, _, err := conn.ReadFrom(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read traces: %w", err)
-		}
-		_, segment, ok := bytes.Cut(buf[:n], []byte("\n"))
-		if !ok {
-			continue
-		}
-		if _, err := log.Write(append(bytes.TrimSpace(segment), '\n')); err != nil {
-			return fmt.Errorf("write traces: %w", err)
-		}
-	}
 }
