@@ -206,6 +206,10 @@ func uploads() *Entity[upload.Upload] {
 		access: []Access{
 			{"OpenUpload", "TransactWriteItems", "written new, with its reservation"},
 			{"Upload", "GetItem", "strongly consistent"},
+			{"StartMultipart", "PutItem", "on the rev that was read"},
+			{"BeginCompletion", "PutItem", "on the rev that was read"},
+			{"EndCompletion", "PutItem", "on the rev that was read"},
+			{"RejectCompletion", "TransactWriteItems", "on the rev that was read; keeps its reservation"},
 			{"EndUpload", "TransactWriteItems", "on the rev that was read"},
 			{"Publish", "TransactWriteItems", "on the rev that was read"},
 			{"RejectUpload", "TransactWriteItems", "on the rev that was read; keeps its reservation"},
@@ -226,6 +230,7 @@ func uploadFields() []field[upload.Upload] {
 		text("sha256", "base64, as declared", func(u *U) *string { return &u.SHA256 }),
 		text("crc64nvme", "base64, as declared", func(u *U) *string { return &u.CRC64NVME }),
 		text("mode", "single or multipart", func(u *U) *upload.Mode { return &u.Mode }),
+		number("partSize", "bytes of every part but the last; 0 in mode single", func(u *U) *int64 { return &u.PartSize }),
 		text("ifExists", "fail or version", func(u *U) *upload.IfExists { return &u.IfExists }),
 		labels("tags", "", func(u *U) *map[string]string { return &u.Tags }),
 		labels("metadata", "", func(u *U) *map[string]string { return &u.Metadata }),
@@ -234,13 +239,23 @@ func uploadFields() []field[upload.Upload] {
 		list("reservation", "what it holds of the quota, by shard", func(u *U) *[]workspace.Share { return &u.Reservation }, encodeShare, decodeShare),
 		text("s3Key", "", func(u *U) *string { return &u.S3Key }),
 		text("s3UploadId", "of a multipart upload", func(u *U) *string { return &u.S3UploadID }),
+		record("completion", "what the client said when it completed", func(u *U) **upload.Completion { return &u.Completion }, completionFields()),
 		text("s3VersionId", "that was published or rejected", func(u *U) *string { return &u.S3VersionID }),
 		text("createdBy", "subject", func(u *U) *string { return &u.CreatedBy }),
 		moment("createdAt", "", func(u *U) *time.Time { return &u.CreatedAt }),
 		moment("expiresAt", "when the sweeper may end it", func(u *U) *time.Time { return &u.ExpiresAt }),
 		moment("endedAt", "", func(u *U) *time.Time { return &u.EndedAt }),
 		text("endedBy", "client, ingest, completer or sweeper", func(u *U) *upload.Actor { return &u.EndedBy }),
-		record("reason", "why it was rejected", func(u *U) **object.Reason { return &u.Reason }, reasonFields()),
+		record("reason", "why it, or its last completion, was refused", func(u *U) **object.Reason { return &u.Reason }, reasonFields()),
+	}
+}
+
+func completionFields() []field[upload.Completion] {
+	type C = upload.Completion
+	return []field[C]{
+		text("parts", "digest of the parts", func(c *C) *string { return &c.Parts }),
+		text("crc64nvme", "base64, as declared then", func(c *C) *string { return &c.CRC64NVME }),
+		moment("begunAt", "", func(c *C) *time.Time { return &c.BegunAt }),
 	}
 }
 

@@ -11,6 +11,7 @@ type Schema struct {
 	Workspaces *Entity[workspace.Workspace]
 	Members    *Entity[workspace.Member]
 	Shards     *Entity[workspace.Shard]
+	Buckets    *Entity[workspace.Bucket]
 	Paths      *Entity[object.Claim]
 	Objects    *Entity[object.Object]
 	Versions   *Entity[object.Version]
@@ -23,6 +24,7 @@ func Declare() *Schema {
 		Workspaces: workspaces(),
 		Members:    members(),
 		Shards:     shards(),
+		Buckets:    buckets(),
 		Paths:      paths(),
 		Objects:    objects(),
 		Versions:   versions(),

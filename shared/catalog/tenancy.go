@@ -27,6 +27,8 @@ func workspaces() *Entity[workspace.Workspace] {
 			number("quotaObjects", "the most objects", func(w *W) *int64 { return &w.Quota.Objects }),
 			number("quotaUploads", "the most open uploads", func(w *W) *int64 { return &w.Quota.OpenUploads }),
 			number("maxObjectBytes", "the largest object", func(w *W) *int64 { return &w.Quota.MaxObjectBytes }),
+			number("writesPerSecond", "writing requests; 0: the default", func(w *W) *int64 { return &w.Writes.PerSecond }),
+			number("writesBurst", "writing requests at once; 0: the default", func(w *W) *int64 { return &w.Writes.Burst }),
 			number("shards", "over how many items the quota is spread", func(w *W) *int { return &w.Shards }),
 			texts("allowedTypes", "media types accepted; none: all", func(w *W) *[]string { return &w.Types.Allowed }),
 			texts("deniedTypes", "media types refused", func(w *W) *[]string { return &w.Types.Denied }),
@@ -93,6 +95,25 @@ func shards() *Entity[workspace.Shard] {
 		},
 	})
 }
+
+func buckets() *Entity[workspace.Bucket] {
+	type B = workspace.Bucket
+	return declare("W#{workspace}#RATE", "RATE", Entity[B]{
+		name:  "Rate",
+		doc:   "The token bucket of a workspace's writes, as the time up to which its tokens are spent: what is left is the time since then.",
+		parts: []part[B]{{"workspace", func(b *B) string { return b.Workspace }}},
+		fields: []field[B]{
+			text("workspace", "id", func(b *B) *string { return &b.Workspace }),
+			number(SpentAttribute, "microseconds since 1970", func(b *B) *int64 { return &b.Spent }),
+		},
+		access: []Access{
+			{"Spend", "UpdateItem", "on condition that enough is left; never more than one write"},
+		},
+	})
+}
+
+// SpentAttribute is the attribute of a bucket that a spending changes.
+const SpentAttribute = "spent"
 
 // counter is one number of a balance.
 type counter struct {

@@ -18,6 +18,10 @@ import (
 // UploadEnded error says that the upload ended in another way, without these
 // bytes; a Conflict, that these very bytes were published.
 func (s *Store) RejectUpload(ctx context.Context, u upload.Upload, f object.Facts, r object.Reason) (upload.Upload, error) {
+	return s.rejectBy(ctx, u, upload.Ingest, f, r)
+}
+
+func (s *Store) rejectBy(ctx context.Context, u upload.Upload, by upload.Actor, f object.Facts, r object.Reason) (upload.Upload, error) {
 	var rejected upload.Upload
 	attempt := 0
 	err := s.repeat(ctx, "reject upload", u.ID, func() error {
@@ -28,7 +32,7 @@ func (s *Store) RejectUpload(ctx context.Context, u upload.Upload, f object.Fact
 			}
 		}
 		attempt++
-		rejected, err = s.reject(ctx, u, f, r)
+		rejected, err = s.reject(ctx, u, by, f, r)
 		return err
 	})
 	if err != nil {
@@ -37,14 +41,14 @@ func (s *Store) RejectUpload(ctx context.Context, u upload.Upload, f object.Fact
 	return rejected, nil
 }
 
-func (s *Store) reject(ctx context.Context, u upload.Upload, f object.Facts, r object.Reason) (upload.Upload, error) {
+func (s *Store) reject(ctx context.Context, u upload.Upload, by upload.Actor, f object.Facts, r object.Reason) (upload.Upload, error) {
 	switch {
 	case u.EndedAs(upload.Reject):
 		return u, nil
 	case u.Keeps(f.S3VersionID):
 		return upload.Upload{}, fault.New(fault.Conflict, "the version was published")
 	}
-	after, err := u.End(upload.Reject, upload.Ingest, s.now())
+	after, err := u.End(upload.Reject, by, s.now())
 	if err != nil {
 		return upload.Upload{}, err
 	}

@@ -29,6 +29,7 @@ const (
 	PreconditionFailed Code = "precondition_failed"
 	UploadEnded        Code = "upload_ended"
 	NotAvailable       Code = "not_available"
+	PartsIncomplete    Code = "parts_incomplete"
 	WorkspaceRequired  Code = "workspace_required"
 	IdempotencyReused  Code = "idempotency_mismatch"
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"github.com/stowage-dev/stowage/shared/fault"
 )
@@ -88,6 +89,8 @@ func kindOfState(code fault.Code) (status int, title string) {
 		return http.StatusConflict, "Upload ended"
 	case fault.NotAvailable:
 		return http.StatusConflict, "Not available"
+	case fault.PartsIncomplete:
+		return http.StatusConflict, "Parts incomplete"
 	case fault.QuotaInUse:
 		return http.StatusConflict, "Quota in use"
 	case fault.IdempotencyInProgress:
@@ -143,12 +146,23 @@ func ProblemOf(ctx context.Context, err error) *Problem {
 		Annotate(ctx, slog.String("error", err.Error()))
 	}
 	if code.Transient() {
-		p.Headers = http.Header{"Retry-After": {"1"}}
+		p.Headers = http.Header{"Retry-After": {strconv.Itoa(retryAfter(coded))}}
 	}
 	if code == fault.Unauthenticated {
 		p.Headers = http.Header{"Www-Authenticate": {"Bearer"}} // RFC 9110, 15.5.2
 	}
 	return p
+}
+
+// retryAfter is in how many seconds a transient failure may have passed: what its detail
+// retryAfter says, or soon.
+func retryAfter(failure *fault.Error) int {
+	if failure != nil {
+		if seconds, ok := failure.Details["retryAfter"].(int); ok {
+			return max(seconds, 1)
+		}
+	}
+	return 1
 }
 
 // Error is the text for logs.

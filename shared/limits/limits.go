@@ -95,6 +95,16 @@ const (
 	// A browser cannot hash a stream with SHA-256, so it must hold the whole
 	// object to declare its checksum.
 	SinglePutBytes = 100 * MiB
+	// PartBytes is the smallest part size that is chosen for a client: fewer,
+	// larger parts than S3's least, small enough to send again.
+	PartBytes = 8 * MiB
+	// SignedParts is the most parts that one call signs, FirstParts the most
+	// that opening an upload signs.
+	SignedParts = 1000
+	FirstParts  = 100
+	// MultipartLife is how long a multipart upload takes parts. The bucket's
+	// lifecycle aborts what is older.
+	MultipartLife = 7 * 24 * time.Hour
 	// UploadRecord is how long an upload can be read after it has ended and
 	// given its quota back.
 	UploadRecord = 30 * 24 * time.Hour

@@ -146,7 +146,7 @@ func s3Fault(err error) error {
 // has never given is an invalid argument to it.
 func unknownVersion(err smithy.APIError) bool {
 	switch err.ErrorCode() {
-	case "NoSuchVersion", "NoSuchKey":
+	case "NoSuchVersion", "NoSuchKey", "NoSuchUpload":
 		return true
 	case "InvalidArgument":
 		return strings.Contains(err.ErrorMessage(), "version id")

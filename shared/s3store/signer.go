@@ -17,12 +17,20 @@ type SignerConfig struct {
 	Now         func() time.Time
 }
 
-// NewSigner returns a Presigner that signs with sessions of a role.
-func NewSigner(ctx context.Context, cfg aws.Config, signer SignerConfig) (*Presigner, error) {
-	return NewPresigner(ctx, PresignerConfig{
-		Bucket:      signer.Bucket,
-		Client:      s3.NewFromConfig(cfg),
-		Credentials: NewSession(sts.NewFromConfig(cfg), SessionConfig{RoleARN: signer.RoleARN, Name: signer.SessionName, Now: signer.Now}),
-		Now:         signer.Now,
-	})
+// Signer does what a client's upload needs, with sessions of a role: it signs, and runs
+// multipart uploads.
+type Signer struct {
+	*Presigner
+	*Multipart
+}
+
+// NewSigner returns a Signer that works as a role.
+func NewSigner(ctx context.Context, cfg aws.Config, signer SignerConfig) (*Signer, error) {
+	session := NewSession(sts.NewFromConfig(cfg), SessionConfig{RoleARN: signer.RoleARN, Name: signer.SessionName, Now: signer.Now})
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.Credentials = session })
+	presigner, err := NewPresigner(ctx, PresignerConfig{Bucket: signer.Bucket, Client: client, Credentials: session, Now: signer.Now})
+	if err != nil {
+		return nil, err
+	}
+	return &Signer{Presigner: presigner, Multipart: NewMultipart(client, signer.Bucket)}, nil
 }

@@ -63,6 +63,9 @@ const (
 	Complete Event = "complete"
 	// Assemble is S3 having made one object of the parts.
 	Assemble Event = "assemble"
+	// Reopen is S3 refusing to make an object of the parts: the client can put
+	// them right.
+	Reopen Event = "reopen"
 	// Publish is the bytes being what was declared.
 	Publish Event = "publish"
 	// Reject is the bytes being something else, or not allowed.
@@ -87,8 +90,9 @@ type transition struct {
 func transitions() []transition {
 	return []transition{
 		{SignParts, []Actor{Client}, []State{Open, Uploading}, Uploading},
-		{Complete, []Actor{Client, Completer}, []State{Open, Uploading, Completing}, Completing},
+		{Complete, []Actor{Client}, []State{Uploading, Completing}, Completing},
 		{Assemble, []Actor{Client, Completer}, []State{Completing, Uploaded}, Uploaded},
+		{Reopen, []Actor{Client, Completer}, []State{Completing}, Uploading},
 		{Publish, []Actor{Ingest}, []State{Open, Uploading, Completing, Uploaded}, Available},
 		{Reject, []Actor{Ingest}, []State{Open, Uploading, Completing, Uploaded}, Rejected},
 		{Reject, []Actor{Completer}, []State{Completing}, Rejected},

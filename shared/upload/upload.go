@@ -49,9 +49,11 @@ type Upload struct {
 	SHA256      string // base64, "" when none was declared
 	CRC64NVME   string // base64, "" when none was declared
 	Mode        Mode
-	IfExists    IfExists
-	Tags        map[string]string
-	Metadata    map[string]string
+	// PartSize is the length of every part of a multipart upload but the last.
+	PartSize int64
+	IfExists IfExists
+	Tags     map[string]string
+	Metadata map[string]string
 
 	State State
 	// Rev rises by one with every write of the upload.
@@ -63,6 +65,8 @@ type Upload struct {
 	S3Key string
 	// S3UploadID is S3's name for a multipart upload.
 	S3UploadID string
+	// Completion is what a client said when it completed a multipart upload.
+	Completion *Completion
 	// S3VersionID is the version of S3Key that was published or rejected.
 	S3VersionID string
 
@@ -70,10 +74,11 @@ type Upload struct {
 	CreatedAt time.Time
 	// ExpiresAt is when the sweeper may end the upload.
 	ExpiresAt time.Time
-	// EndedAt, EndedBy and Reason say how it ended.
+	// EndedAt and EndedBy say how it ended.
 	EndedAt time.Time
 	EndedBy Actor
-	Reason  *object.Reason
+	// Reason says why it was rejected, or why its completion was refused last.
+	Reason *object.Reason
 }
 
 // Wants is what an upload reserves when it opens: its declared size, one object
@@ -95,6 +100,7 @@ func (u Upload) Validate() error {
 		validateDigest("sha256", u.SHA256, 32),
 		validateDigest("crc64nvme", u.CRC64NVME, 8),
 		u.validateMode(),
+		u.validateParts(),
 		u.validateIfExists(),
 		object.ValidateTags(u.Tags),
 		object.ValidateMetadata(u.Metadata),

@@ -32,7 +32,9 @@ type Workspace struct {
 	// Rev rises by one with every write of the workspace.
 	Rev   int64
 	Quota Quota
-	Types TypePolicy
+	// Writes is how often the workspace may write. Zero: DefaultWrites.
+	Writes Rate
+	Types  TypePolicy
 	// Shards is over how many items the quota is spread. It never changes
 	// after the workspace was created.
 	Shards int
