@@ -167,6 +167,10 @@ func (p *Process) Stop(grace time.Duration) error {
 	return nil
 }
 
+// Freeze stops the process group where it is, as SIGSTOP does. Stop with a grace
+// of zero ends it from there.
+func (p *Process) Freeze() error { return p.signal(syscall.SIGSTOP) }
+
 // signal reaches the whole process group. A process that has ended is no error:
 // it is what the caller wants.
 func (p *Process) signal(s syscall.Signal) error {

@@ -114,6 +114,8 @@ type Config struct {
 	Logs func(function string) io.Writer
 	// Observe is told of every invocation that has ended. It must not block.
 	Observe func(Report)
+	// Faults makes invocations go wrong on purpose. Nil: none.
+	Faults Faults
 	// Deliver sends a record to the destination of an asynchronous invocation.
 	Deliver func(ctx context.Context, destinationARN string, payload []byte) error
 	// DeadLetter sends an event that could not be processed to a dead-letter queue, with string
@@ -136,6 +138,7 @@ type Report struct {
 	MaxMemoryMB   int           // zero: not known
 	FunctionError string        // as in Response
 	ErrorType     string        // of a function error, as far as it has one
+	ErrorMessage  string        // likewise; its first 2 KB
 }
 
 func (c *Config) setDefaults() {

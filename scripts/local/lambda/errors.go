@@ -58,15 +58,28 @@ func functionError(errorType, message string) []byte {
 	return payload
 }
 
-// errorTypeOf is the errorType in the payload of a function error.
-func errorTypeOf(payload []byte) string {
+// maxErrorMessage is how much of an error's message a report has.
+const maxErrorMessage = 2 << 10
+
+// describeError reads the payload of a function error.
+func describeError(payload []byte) (errorType, message string) {
 	var failure struct {
-		ErrorType string `json:"errorType"`
+		ErrorType    string `json:"errorType"`
+		ErrorMessage string `json:"errorMessage"`
 	}
 	if err := json.Unmarshal(payload, &failure); err != nil {
-		return ""
+		return "", ""
 	}
-	return failure.ErrorType
+	if len(failure.ErrorMessage) > maxErrorMessage {
+		failure.ErrorMessage = failure.ErrorMessage[:maxErrorMessage]
+	}
+	return failure.ErrorType, failure.ErrorMessage
+}
+
+// errorTypeOf is the errorType in the payload of a function error.
+func errorTypeOf(payload []byte) string {
+	errorType, _ := describeError(payload)
+	return errorType
 }
 
 func timeoutMessage(now time.Time, requestID string, timeout time.Duration) string {

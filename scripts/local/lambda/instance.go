@@ -34,6 +34,8 @@ type instance struct {
 	started    time.Time
 	proc       *child.Process
 	log        *logStream
+	// accessKeyID is of the process's own credentials; empty: it has none.
+	accessKeyID string
 
 	inbox     chan *invocation // what the process is to fetch next
 	ready     chan struct{}    // closed at its first request for work
@@ -44,6 +46,8 @@ type instance struct {
 
 	mu      sync.Mutex
 	current *invocation // fetched and not yet answered
+	// disturbance follows the present run; nil: it is left alone.
+	disturbance Disturbance
 
 	lastUsed time.Time // guarded by Host.mu
 }
@@ -98,6 +102,7 @@ func (h *Host) startProcess(inst *instance, command []string) (*child.Process, e
 			return nil, &credentialsError{err}
 		}
 	}
+	inst.accessKeyID = credentials.AccessKeyID
 	dir := taskRoot(inst.fn.Dir, command[0])
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir

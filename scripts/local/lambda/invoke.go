@@ -71,6 +71,9 @@ func (h *Host) invoke(ctx context.Context, fn *function, requestID string, paylo
 	if len(payload) == 0 {
 		payload = []byte("{}")
 	}
+	if h.cfg.Faults != nil && h.cfg.Faults.Throttle(fn.Name) {
+		return Response{}, &Error{Code: codeThrottled, Reason: "ConcurrentInvocationLimitExceeded", Message: "Rate Exceeded."}
+	}
 	if err := h.reserve(fn); err != nil {
 		return Response{}, err
 	}
@@ -112,7 +115,9 @@ func (h *Host) run(fn *function, inv *invocation) (outcome, *instance) {
 			}
 		}
 		inst.log.printf("START RequestId: %s Version: %s", inv.requestID, latestVersion)
+		undisturb := inst.disturb(inv)
 		end, err := inst.serve(inv)
+		undisturb()
 		if errors.Is(err, errNotTaken) {
 			continue
 		}
@@ -188,9 +193,9 @@ func (h *Host) report(fn *function, inst *instance, inv *invocation, end outcome
 	if inst != nil {
 		log = inst.log
 	}
-	errorType := ""
+	errorType, errorMessage := "", ""
 	if end.functionError != "" {
-		errorType = errorTypeOf(end.payload)
+		errorType, errorMessage = describeError(end.payload)
 	}
 	if errorType == errorTimeout {
 		log.printf("%s", timeoutMessage(h.cfg.Now(), inv.requestID, inv.timeout))
@@ -211,7 +216,7 @@ func (h *Host) report(fn *function, inst *instance, inv *invocation, end outcome
 	h.cfg.Observe(Report{
 		Function: fn.Name, RequestID: inv.requestID, Trace: inv.trace, Start: inv.start,
 		Duration: duration, InitDuration: inv.initDuration, MaxMemoryMB: inv.maxMemoryMB,
-		FunctionError: end.functionError, ErrorType: errorType,
+		FunctionError: end.functionError, ErrorType: errorType, ErrorMessage: errorMessage,
 	})
 }
 

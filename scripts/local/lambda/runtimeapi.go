@@ -147,6 +147,9 @@ func (a *runtimeAPI) invocationError(inst *instance, w http.ResponseWriter, r *h
 // accept ends the invocation first and answers the process then: whoever invoked
 // has waited longer.
 func (a *runtimeAPI) accept(inst *instance, id string, end outcome, w http.ResponseWriter) {
+	if inst.serving(id) && !inst.takesAnswer() {
+		return // nobody is left to be answered
+	}
 	if !inst.answer(id, end) {
 		refuse(w, http.StatusBadRequest, "InvalidRequestID", "the request id is not that of the invocation under way")
 		return

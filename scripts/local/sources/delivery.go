@@ -5,8 +5,19 @@ import (
 	"encoding/json"
 )
 
+// Kind tells sources apart.
+type Kind string
+
+// The kinds of sources.
+const (
+	QueueSource        Kind = "queues"
+	StreamSource       Kind = "streams"
+	NotificationSource Kind = "notifications"
+)
+
 // Batch is what a source is about to deliver.
 type Batch struct {
+	Kind    Kind
 	Source  string // the mapping's id, or the bucket's name for a notification
 	Target  string // ARN of the function or queue
 	Ordered bool   // the source promises the order of the records

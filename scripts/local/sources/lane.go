@@ -171,7 +171,7 @@ func (l *lane) process(ctx context.Context, records []*streamRecord) {
 
 func (l *lane) deliver(ctx context.Context, records []*streamRecord) Outcome {
 	m := &l.shard.mapping
-	b := Batch{Source: m.ID, Target: m.FunctionARN, Ordered: true}
+	b := Batch{Kind: StreamSource, Source: m.ID, Target: m.FunctionARN, Ordered: true}
 	origins := make([]xray.Header, 0, len(records))
 	for _, r := range records {
 		b.Records = append(b.Records, r.raw)

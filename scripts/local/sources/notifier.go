@@ -189,7 +189,7 @@ func (n Notification) wants(e ObjectEvent) bool {
 }
 
 func (n *Notifier) deliver(ctx context.Context, bucket, target string, record json.RawMessage) error {
-	b := Batch{Source: bucket, Target: target, Records: []json.RawMessage{record}}
+	b := Batch{Kind: NotificationSource, Source: bucket, Target: target, Records: []json.RawMessage{record}}
 	outcome := n.cfg.Delivery.Deliver(ctx, b, func(ctx context.Context, records []json.RawMessage) Outcome {
 		body := mustEncode(struct {
 			Records []json.RawMessage `json:"Records"`

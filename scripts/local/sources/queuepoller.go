@@ -120,7 +120,7 @@ func (p *queuePoller) process(ctx context.Context, messages []queue.Received) {
 
 // deliver runs the function with one event and settles its messages.
 func (p *queuePoller) deliver(ctx context.Context, messages []queue.Received, records []json.RawMessage) {
-	b := Batch{Source: p.mapping.ID, Target: p.mapping.FunctionARN, Ordered: isFIFO(p.mapping.QueueARN), Records: records}
+	b := Batch{Kind: QueueSource, Source: p.mapping.ID, Target: p.mapping.FunctionARN, Ordered: isFIFO(p.mapping.QueueARN), Records: records}
 	outcome := p.cfg.Delivery.Deliver(xray.WithOrigins(ctx, traces(messages), p.cfg.Now()), b, func(ctx context.Context, records []json.RawMessage) Outcome {
 		return invoke(ctx, p.cfg.Invoker, p.mapping.FunctionARN, records, p.mapping.ReportBatchItemFailures, queuePatience)
 	})
