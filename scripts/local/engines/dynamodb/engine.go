@@ -46,16 +46,23 @@ type Config struct {
 	Stderr   io.Writer // the engine's own output; nil: only its end is kept
 }
 
-// Engine is a running engine with its tables in place.
+// Engine is a running engine with its tables in place. It is safe for concurrent use.
 type Engine struct {
 	cfg      Config
 	endpoint string
-	process  *child.Process // nil when the endpoint was given
+	ports    ports
+	life     context.Context //nolint:containedctx // of the process, which Restart replaces
 	died     chan error
 	closing  chan struct{}
 	once     sync.Once
 	tasks    sync.WaitGroup // the sweeper and the watch over the process
+
+	mu      sync.Mutex     // guards process
+	process *child.Process // nil when the endpoint was given
 }
+
+// ports are what the engine listens on: for calls, and for the sweeper.
+type ports struct{ serve, sweep int }
 
 // Program is where npm puts the engine for this machine.
 func Program(nodeModules string) string {
@@ -72,7 +79,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, endpoint: cfg.Endpoint, died: make(chan error, 1), closing: make(chan struct{})}
+	e := &Engine{cfg: cfg, endpoint: cfg.Endpoint, life: ctx, died: make(chan error, 1), closing: make(chan struct{})}
 	if cfg.Endpoint == "" {
 		if err := e.run(ctx); err != nil {
 			return nil, err
@@ -89,10 +96,16 @@ func (e *Engine) Endpoint() string { return e.endpoint }
 
 // PID is the engine's process, or 0 when the endpoint was given.
 func (e *Engine) PID() int {
-	if e.process == nil {
-		return 0
+	if p := e.current(); p != nil {
+		return p.PID()
 	}
-	return e.process.PID()
+	return 0
+}
+
+func (e *Engine) current() *child.Process {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.process
 }
 
 // Wait receives an error if the engine ends without having been asked to.
@@ -100,10 +113,14 @@ func (e *Engine) Wait() <-chan error { return e.died }
 
 // Close stops the engine and returns when it is gone.
 func (e *Engine) Close() error {
-	e.once.Do(func() { close(e.closing) })
+	e.once.Do(func() {
+		e.mu.Lock() // a restart begins before it or not at all
+		defer e.mu.Unlock()
+		close(e.closing)
+	})
 	var err error
-	if e.process != nil {
-		err = e.process.Stop(stopGrace)
+	if p := e.current(); p != nil {
+		err = p.Stop(stopGrace)
 	}
 	e.tasks.Wait()
 	return err
@@ -118,6 +135,9 @@ func (e *Engine) run(ctx context.Context) error {
 	const attempts = 3
 	var err error
 	for range attempts {
+		if e.ports, err = freePorts(); err != nil {
+			return err
+		}
 		if err = e.launch(ctx); err == nil {
 			return nil
 		}
@@ -125,14 +145,11 @@ func (e *Engine) run(ctx context.Context) error {
 	return fmt.Errorf("start the DynamoDB engine: %w", err)
 }
 
+// launch starts the process on e.ports. It stops with ctx.
 func (e *Engine) launch(ctx context.Context) error {
-	port, sweepPort, err := freePorts()
-	if err != nil {
-		return err
-	}
 	token := rand.Text()
-	cmd := exec.Command(e.cfg.Program, "serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--db-path", e.cfg.DBPath,
-		"--mcp", "--mcp-host", "127.0.0.1", "--mcp-port", strconv.Itoa(sweepPort))
+	cmd := exec.Command(e.cfg.Program, "serve", "--host", "127.0.0.1", "--port", strconv.Itoa(e.ports.serve), "--db-path", e.cfg.DBPath,
+		"--mcp", "--mcp-host", "127.0.0.1", "--mcp-port", strconv.Itoa(e.ports.sweep))
 	cmd.Env = append(os.Environ(), "DYNOXIDE_MCP_AUTH_TOKEN="+token)
 	cmd.Stdout, cmd.Stderr = e.cfg.Stderr, e.cfg.Stderr
 	if cmd.Stderr == nil {
@@ -142,59 +159,59 @@ func (e *Engine) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	endpoint := "http://127.0.0.1:" + strconv.Itoa(port)
+	endpoint := "http://127.0.0.1:" + strconv.Itoa(e.ports.serve)
 	if err := awaitReady(ctx, endpoint, process); err != nil {
 		return errors.Join(err, process.Stop(0))
 	}
+	e.mu.Lock()
 	e.process, e.endpoint = process, endpoint
-	sweeper := &sweeper{url: "http://127.0.0.1:" + strconv.Itoa(sweepPort) + "/mcp", token: token, logger: e.cfg.Logger}
+	e.mu.Unlock()
+	sweeper := &sweeper{url: "http://127.0.0.1:" + strconv.Itoa(e.ports.sweep) + "/mcp", token: token, logger: e.cfg.Logger}
 	life, end := context.WithCancel(ctx)
 	e.tasks.Go(func() { sweeper.run(life, e.cfg.Sweep) })
 	e.tasks.Go(func() {
 		defer end()
-		e.watch(ctx)
+		e.watch(ctx, process)
 	})
 	return nil
 }
 
 // watch reports the end of the process, unless it was asked for.
-func (e *Engine) watch(ctx context.Context) {
+func (e *Engine) watch(ctx context.Context, process *child.Process) {
 	select {
-	case <-e.process.Done():
+	case <-process.Done():
 	case <-ctx.Done():
-		_ = e.process.Stop(stopGrace) // Close reports what it cannot stop
+		_ = process.Stop(stopGrace) // Close reports what it cannot stop
 		return
 	case <-e.closing:
 		return
 	}
-	select {
-	case <-e.closing:
+	if e.closed() || e.current() != process { // Restart has killed it
 		return
-	default:
 	}
-	err := e.process.Err()
+	err := process.Err()
 	if err == nil {
 		err = errors.New("it exited with status 0")
 	}
 	e.died <- fmt.Errorf("the DynamoDB engine ended: %w", err)
 }
 
-// freePorts finds two ports that nothing listens on.
-func freePorts() (int, int, error) {
-	var ports [2]int
-	for i := range ports {
+// freePorts finds ports that nothing listens on.
+func freePorts() (ports, error) {
+	var found ports
+	for _, port := range []*int{&found.serve, &found.sweep} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return 0, 0, fmt.Errorf("find a free port: %w", err)
+			return found, fmt.Errorf("find a free port: %w", err)
 		}
 		defer l.Close()
 		addr, ok := l.Addr().(*net.TCPAddr)
 		if !ok {
-			return 0, 0, fmt.Errorf("find a free port: %s is no TCP address", l.Addr())
+			return found, fmt.Errorf("find a free port: %s is no TCP address", l.Addr())
 		}
-		ports[i] = addr.Port
+		*port = addr.Port
 	}
-	return ports[0], ports[1], nil
+	return found, nil
 }
 
 // awaitReady polls until the engine answers, or has died.
