@@ -19,7 +19,7 @@ func states() []upload.State {
 
 func events() []upload.Event {
 	return []upload.Event{
-		upload.SignParts, upload.Complete, upload.Assemble, upload.Publish, upload.Reject, upload.Abort, upload.Expire,
+		upload.SignParts, upload.Complete, upload.Assemble, upload.Reopen, upload.Publish, upload.Reject, upload.Abort, upload.Expire,
 	}
 }
 
@@ -47,8 +47,9 @@ func TestTransitions(t *testing.T) {
 	client, ingest, sweeper := []upload.Actor{upload.Client}, []upload.Actor{upload.Ingest}, []upload.Actor{upload.Sweeper}
 	finishers := []upload.Actor{upload.Client, upload.Completer}
 	allow(upload.SignParts, upload.Uploading, client, upload.Open, upload.Uploading)
-	allow(upload.Complete, upload.Completing, finishers, upload.Open, upload.Uploading, upload.Completing)
+	allow(upload.Complete, upload.Completing, client, upload.Uploading, upload.Completing)
 	allow(upload.Assemble, upload.Uploaded, finishers, upload.Completing, upload.Uploaded)
+	allow(upload.Reopen, upload.Uploading, finishers, upload.Completing)
 	allow(upload.Publish, upload.Available, ingest, upload.Open, upload.Uploading, upload.Completing, upload.Uploaded)
 	allow(upload.Reject, upload.Rejected, ingest, upload.Open, upload.Uploading, upload.Completing, upload.Uploaded)
 	allow(upload.Reject, upload.Rejected, []upload.Actor{upload.Completer}, upload.Completing)
