@@ -78,6 +78,7 @@ func publish(ctx context.Context, s *stack.Stack, seeder seed.Seeder, out io.Wri
 	}
 	fmt.Fprintf(out, `local: ready in %.1f s (all of it also in %s)
 
+  console  %s
   API      %s
   AWS      %s  (AWS_ENDPOINT_URL of every service)
   tokens   %s  {"sub": "alpha-user"}
@@ -89,7 +90,7 @@ func publish(ctx context.Context, s *stack.Stack, seeder seed.Seeder, out io.Wri
   curl -H "Authorization: Bearer $token" %s/v1/usage
 
 Ctrl-C stops it.
-`, time.Since(start).Seconds(), s.DevPath(), dev.APIURL, dev.S3Endpoint, dev.TokenURL, s.LogDir(), dev.Bucket, dev.Table, dev.Tokens["alpha"], dev.APIURL)
+`, time.Since(start).Seconds(), s.DevPath(), dev.ConsoleURL, dev.APIURL, dev.S3Endpoint, dev.TokenURL, s.LogDir(), dev.Bucket, dev.Table, dev.Tokens["alpha"], dev.APIURL)
 	return renew, nil
 }
 

@@ -16,6 +16,7 @@ import (
 const (
 	defaultAPIPort     = 8480
 	defaultGatewayPort = 8481
+	defaultConsolePort = 8482
 )
 
 // errHelp says that usage was asked for and printed.
@@ -43,6 +44,7 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	flags.IntVar(&o.stack.APIPort, "api-port", env.number("STOWAGE_API_PORT", defaultAPIPort), "`port` of the HTTP API; 0: any free one")
 	flags.IntVar(&o.stack.GatewayPort, "gateway-port", env.number("STOWAGE_GATEWAY_PORT", defaultGatewayPort), "`port` for AWS calls; 0: any free one")
 	flags.IntVar(&o.stack.IssuerPort, "issuer-port", env.number("STOWAGE_ISSUER_PORT", 0), "`port` of the token issuer; 0: any free one")
+	flags.IntVar(&o.stack.ConsolePort, "console-port", env.number("STOWAGE_CONSOLE_PORT", defaultConsolePort), "`port` of the page that shows what goes on; 0: any free one")
 	flags.BoolVar(&o.stack.Reset, "reset", env.flag("RESET"), "throw the state away first")
 	flags.TextVar(&o.logLevel, "log-level", env.level("STOWAGE_LOG_LEVEL"), "least `level` of what is logged: DEBUG, INFO, WARN or ERROR")
 	o.stack.DynamoDBEndpoint = env.text("STOWAGE_DYNAMODB_ENDPOINT", "")
@@ -57,7 +59,7 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q: see --help", flags.Arg(0))
 	}
-	for name, port := range map[string]int{"--api-port": o.stack.APIPort, "--gateway-port": o.stack.GatewayPort, "--issuer-port": o.stack.IssuerPort} {
+	for name, port := range map[string]int{"--api-port": o.stack.APIPort, "--gateway-port": o.stack.GatewayPort, "--issuer-port": o.stack.IssuerPort, "--console-port": o.stack.ConsolePort} {
 		if port < 0 || port > 65535 {
 			return o, fmt.Errorf("%s: %d is not between 0 and 65535", name, port)
 		}

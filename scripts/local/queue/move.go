@@ -72,6 +72,18 @@ func (b *Broker) startMove(sourceARN, destinationARN string, rate int) (*moveTas
 	return task, nil
 }
 
+// Redrive begins to move what can be received from a dead-letter queue back to the queues that it
+// came from, and returns how many messages that are. It goes on after the call.
+func (b *Broker) Redrive(queueARN string) (int, error) {
+	task, err := b.startMove(queueARN, "", 0)
+	if err != nil {
+		return 0, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return task.total, nil
+}
+
 // runMove moves one message at a time, so that other calls get their turn.
 func (b *Broker) runMove(task *moveTask) {
 	pause := time.Duration(0)

@@ -23,6 +23,7 @@ type Config struct {
 	APIPort     int // of the first HTTP API; further ones take any free port
 	GatewayPort int
 	IssuerPort  int
+	ConsolePort int // of the page that shows it all
 
 	// DynamoDBEndpoint of an engine that runs already; empty: one is started.
 	DynamoDBEndpoint string

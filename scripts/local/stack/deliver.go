@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/stowage-dev/stowage/scripts/local/bus"
@@ -108,9 +107,5 @@ func (p objectPutter) PutObject(ctx context.Context, bucket, key string, body []
 }
 
 func (s *Stack) newObjectPutter() objectPutter {
-	credentials := aws.Credentials{AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey}
-	return objectPutter{awss3.New(awss3.Options{
-		BaseEndpoint: aws.String(s.GatewayURL()), Region: s.region, UsePathStyle: true,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil }),
-	})}
+	return objectPutter{s.bucketClient()}
 }

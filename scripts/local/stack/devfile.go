@@ -24,6 +24,8 @@ type DevFile struct {
 	AccessKeyID      string            `json:"accessKeyId"`
 	SecretAccessKey  string            `json:"secretAccessKey"`
 	Region           string            `json:"region"`
+	// ConsoleURL is the page that shows what goes on.
+	ConsoleURL string `json:"consoleUrl"`
 	// Events is the JSON-lines file to which every event put on a bus is appended.
 	Events string `json:"events"`
 	// TokenURL issues further tokens to people on the command line.
@@ -39,7 +41,7 @@ func (s *Stack) Dev(tokens map[string]string) DevFile {
 		APIURL: s.APIURL(), Tokens: tokens, Bucket: s.contentBucket(), Table: s.catalogTable(),
 		S3Endpoint: s.GatewayURL(), DynamoDBEndpoint: s.GatewayURL(), Region: s.region,
 		AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey,
-		Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token", PID: os.Getpid(),
+		ConsoleURL: s.ConsoleURL(), Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token", PID: os.Getpid(),
 	}
 }
 

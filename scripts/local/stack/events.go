@@ -14,7 +14,7 @@ import (
 func (s *Stack) startBus(ctx context.Context) error {
 	cfg := bus.Config{
 		Account: s.account, Region: s.region, StateDir: s.state.data("bus"), EventsPath: s.state.events(),
-		Deliver: s.deliver, DeadLetter: s.deadLetter, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		Deliver: s.deliver, DeadLetter: s.deadLetter, Observe: s.console.EventPut, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	for _, b := range s.Model.Buses {
 		cfg.Buses = append(cfg.Buses, bus.EventBus{Name: b.Name, ARN: b.ARN})
@@ -74,7 +74,7 @@ func (s *Stack) openNotifier() error {
 func (s *Stack) startSources(ctx context.Context) error {
 	cfg := sources.Config{
 		Invoker: s.Host, Broker: s.Broker, Sender: s.Broker, Objects: s.newObjectPutter(), StreamEndpoint: s.DynamoDB.Endpoint(),
-		CheckpointPath: s.state.data("checkpoints.db"), Delivery: s.cfg.Delivery, Region: s.region, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		CheckpointPath: s.state.data("checkpoints.db"), Delivery: s.cfg.Delivery, Origin: s.tracing.origin, Region: s.region, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	for _, m := range s.Model.Mappings {
 		if serviceOf(m.SourceARN) == "sqs" {

@@ -11,6 +11,7 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/build"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
 	"github.com/stowage-dev/stowage/scripts/local/template"
+	"github.com/stowage-dev/stowage/scripts/local/xray"
 )
 
 // build compiles the functions. One that does not compile is told of at once and
@@ -46,9 +47,11 @@ func (s *Stack) startHost(ctx context.Context, binaries []build.Result) error {
 	}
 	for i, f := range s.Model.Functions {
 		cfg.Functions = append(cfg.Functions, hosted(f, binaries[i]))
-		if logs[f.Name], err = s.logFile(f.Name); err != nil {
+		file, err := s.logFile(f.Name)
+		if err != nil {
 			return err
 		}
+		logs[f.Name] = s.console.Log(f.Name, file)
 	}
 	s.Host = lambda.New(cfg)
 	s.onClose("the functions", s.Host.Close)
@@ -102,15 +105,21 @@ func (s *Stack) invoked(r lambda.Report) {
 	if r.FunctionError != "" {
 		s.cfg.Logger.Warn("function failed", "function", r.Function, "error", r.ErrorType, "requestId", r.RequestID, "log", s.state.logs(r.Function+".log"))
 	}
+	s.console.Invoked(r)
 	s.cfg.OnInvoke(r)
 }
 
 // syncInvoker answers for the HTTP API.
-type syncInvoker struct{ host *lambda.Host }
+type syncInvoker struct {
+	host    *lambda.Host
+	tracing *tracing
+}
 
 // Invoke runs a function and waits for its answer.
 func (i syncInvoker) Invoke(ctx context.Context, functionARN string, payload []byte) ([]byte, string, error) {
 	r, err := i.host.Invoke(ctx, functionARN, payload)
+	trace, _ := xray.FromContext(ctx)
+	i.tracing.answered(trace, r.Payload)
 	return r.Payload, r.FunctionError, err
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/assembly"
 	"github.com/stowage-dev/stowage/scripts/local/build"
 	"github.com/stowage-dev/stowage/scripts/local/bus"
+	"github.com/stowage-dev/stowage/scripts/local/console"
 	"github.com/stowage-dev/stowage/scripts/local/engines/dynamodb"
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 	"github.com/stowage-dev/stowage/scripts/local/gateway"
@@ -61,6 +62,8 @@ type Stack struct {
 	listeners   map[string]net.Listener // by apiName, and gatewayName
 	runner      *sources.Runner
 	notifier    *sources.Notifier
+	console     *console.Console
+	tracing     *tracing
 
 	closing chan struct{}
 	once    sync.Once
@@ -129,7 +132,7 @@ func (s *Stack) start(ctx context.Context) error {
 	s.onClose("background work", func() error { end(); return nil })
 	defer context.AfterFunc(ctx, end)() // until the start is over, whoever gives it up ends everything
 
-	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openQueues} {
+	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openQueues, s.openConsole} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -158,7 +161,7 @@ func (s *Stack) startServices(ctx context.Context, binaries []build.Result) erro
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		s.startBus, s.startS3, s.startSources, s.startGateway, s.startIssuer, s.startAPIs,
+		s.startBus, s.startS3, s.startSources, s.startGateway, s.startIssuer, s.startAPIs, s.startConsole,
 	} {
 		if err := step(ctx); err != nil {
 			return err

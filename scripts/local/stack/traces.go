@@ -24,6 +24,7 @@ func (s *Stack) startTraces(ctx context.Context) (string, error) {
 	done := make(chan error, 1)
 	go func() {
 		done <- xray.Receive(conn, func(document []byte) {
+			s.console.Segment(document)
 			// A trace is not worth failing for.
 			_, _ = log.Write(append(append([]byte(nil), document...), '\n'))
 		})

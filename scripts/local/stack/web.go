@@ -32,7 +32,7 @@ func (s *Stack) startGateway(ctx context.Context) error {
 	}
 	cfg := gateway.Config{
 		Listener: s.listeners[gatewayName], Region: s.region, Account: s.account, Credentials: s.credentials, Services: services,
-		Intercept: s.cfg.Intercept, Observe: s.called, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		Intercept: append([]gateway.Interceptor{s.tracing.intercept}, s.cfg.Intercept...), Observe: s.called, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	if s.Gateway, err = gateway.New(cfg); err != nil { //nolint:contextcheck // it serves beyond the start
 		return err
@@ -71,6 +71,9 @@ func (s *Stack) services() (map[string]http.Handler, error) {
 func (s *Stack) called(c *gateway.Call, status int, took time.Duration) {
 	if c.Service == gateway.DynamoDB {
 		s.wakeStreams(c.Name, status)
+	}
+	if call, ok := s.tracing.called(c, status, took); ok {
+		s.console.Called(call)
 	}
 	s.cfg.OnCall(c, status, took)
 }
@@ -152,7 +155,8 @@ func (s *Stack) startAPIs(ctx context.Context) error {
 			return err
 		}
 		cfg.Account, cfg.Region, cfg.Listener = s.account, s.region, s.listeners[apiName(declared.Stack, declared.LogicalID)]
-		cfg.Invoker, cfg.Keys, cfg.AccessLog, cfg.Logger, cfg.Now = syncInvoker{s.Host}, s.Issuer, log, s.cfg.Logger, s.cfg.Now
+		cfg.Invoker, cfg.Keys, cfg.AccessLog, cfg.Logger, cfg.Now = syncInvoker{s.Host, s.tracing}, s.Issuer, log, s.cfg.Logger, s.cfg.Now
+		cfg.Observe = s.console.Requested
 		server, err := api.New(cfg)
 		if err != nil {
 			return err

@@ -1,0 +1,130 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/queue"
+)
+
+// maxPeek is how many messages of a queue the page shows.
+const maxPeek = 50
+
+// maxBody is how much of a message's body it shows.
+const maxBody = 64 << 10
+
+// QueueRow is a queue on the page.
+type QueueRow struct {
+	Name       string   `json:"name"`
+	Label      string   `json:"label"`
+	Visible    int      `json:"visible"`
+	InFlight   int      `json:"inFlight"`
+	Delayed    int      `json:"delayed"`
+	Oldest     int64    `json:"oldest"` // Unix time in milliseconds; zero: it is empty
+	DeadLetter string   `json:"deadLetter,omitempty"`
+	Sources    []string `json:"sources,omitempty"` // labels of the queues whose dead letters it holds
+	Error      string   `json:"error,omitempty"`
+}
+
+func (c *Console) queueRows(time.Time) []QueueRow {
+	rows := make([]QueueRow, 0, len(c.cfg.Queues))
+	for _, q := range c.cfg.Queues {
+		row := QueueRow{Name: q.Name, Label: c.labels.of(q.Name)}
+		stats, err := c.cfg.Broker.Stats(q.ARN)
+		if err != nil {
+			row.Error = err.Error()
+		}
+		row.Visible, row.InFlight, row.Delayed = stats.Visible, stats.InFlight, stats.Delayed
+		if !stats.OldestSent.IsZero() {
+			row.Oldest = stats.OldestSent.UnixMilli()
+		}
+		for _, other := range c.cfg.Queues {
+			if other.RedriveTarget == q.ARN {
+				row.Sources = append(row.Sources, c.labels.of(other.Name))
+			}
+			if other.ARN == q.RedriveTarget {
+				row.DeadLetter = c.labels.of(other.Name)
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// MessageRow is a message on the page.
+type MessageRow struct {
+	ID         string            `json:"id"`
+	Body       string            `json:"body"`
+	Bytes      int               `json:"bytes"`
+	Sent       int64             `json:"sent"`
+	Receives   int               `json:"receives"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+}
+
+func messageRow(m queue.Received) MessageRow {
+	row := MessageRow{ID: m.MessageID, Body: m.Body, Bytes: len(m.Body), Attributes: map[string]string{}}
+	if len(row.Body) > maxBody {
+		row.Body = row.Body[:maxBody]
+	}
+	row.Sent, _ = strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64) // the broker's own
+	row.Receives, _ = strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
+	for _, name := range []string{"AWSTraceHeader", "DeadLetterQueueSourceArn", "MessageGroupId"} {
+		if v := m.Attributes[name]; v != "" {
+			row.Attributes[name] = v
+		}
+	}
+	for name, a := range m.MessageAttributes {
+		if a.StringValue != nil {
+			row.Attributes[name] = *a.StringValue
+		}
+	}
+	return row
+}
+
+// queueNamed finds a queue that is shown.
+func (c *Console) queueNamed(name string) (Queue, bool) {
+	i := slices.IndexFunc(c.cfg.Queues, func(q Queue) bool { return q.Name == name })
+	if i < 0 {
+		return Queue{}, false
+	}
+	return c.cfg.Queues[i], true
+}
+
+func (c *Console) serveMessages(w http.ResponseWriter, r *http.Request) {
+	q, ok := c.queueNamed(r.PathValue("name"))
+	if !ok {
+		fail(w, http.StatusNotFound, "There is no queue of this name.")
+		return
+	}
+	messages, err := c.cfg.Broker.Peek(q.ARN, maxPeek)
+	if err != nil {
+		c.failed(w, r, err)
+		return
+	}
+	rows := make([]MessageRow, 0, len(messages))
+	for _, m := range messages {
+		rows = append(rows, messageRow(m))
+	}
+	c.answer(w, map[string]any{"messages": rows, "limit": maxPeek})
+}
+
+func (c *Console) serveRedrive(w http.ResponseWriter, r *http.Request) {
+	q, ok := c.queueNamed(r.PathValue("name"))
+	if !ok {
+		fail(w, http.StatusNotFound, "There is no queue of this name.")
+		return
+	}
+	moved, err := c.cfg.Broker.Redrive(q.ARN)
+	var refused *queue.Error
+	switch {
+	case errors.As(err, &refused):
+		fail(w, http.StatusConflict, refused.Message)
+	case err != nil:
+		c.failed(w, r, err)
+	default:
+		c.answer(w, map[string]int{"messages": moved})
+	}
+}

@@ -1,0 +1,78 @@
+package stack
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/stowage-dev/stowage/scripts/local/console"
+	"github.com/stowage-dev/stowage/scripts/local/template"
+)
+
+// ConsoleURL is where the page is.
+func (s *Stack) ConsoleURL() string { return s.console.URL() }
+
+// openConsole makes the page before the parts that tell it what they do. It
+// serves once everything runs.
+func (s *Stack) openConsole() error {
+	l, err := listen("the console", "--console-port", s.cfg.ConsolePort)
+	if err != nil {
+		return err
+	}
+	s.hold("the console", l)
+	s.tracing = newTracing(s.Model.Tables)
+	cfg := console.Config{
+		Listener: l, Broker: s.Broker, Items: s.tableClient(), Objects: s.bucketClient(), Logger: s.cfg.Logger, Now: s.cfg.Now,
+	}
+	for _, f := range s.Model.Functions {
+		cfg.Functions = append(cfg.Functions, f.Name)
+	}
+	for _, q := range s.Model.Queues {
+		cfg.Queues = append(cfg.Queues, console.Queue{Name: q.Name, ARN: q.ARN, RedriveTarget: q.RedriveTargetARN})
+	}
+	for _, t := range s.Model.Tables {
+		cfg.Tables = append(cfg.Tables, console.Table{Name: t.Name, Keys: keysOf(t)})
+	}
+	for _, b := range s.Model.Buckets {
+		cfg.Buckets = append(cfg.Buckets, console.Bucket{Name: b.Name, Note: s.bucketNote(b)})
+	}
+	s.console, err = console.New(cfg)
+	return err
+}
+
+func (s *Stack) startConsole(ctx context.Context) error {
+	if err := s.console.Start(ctx); err != nil {
+		return err
+	}
+	s.onClose("the console", s.console.Close)
+	return nil
+}
+
+// bucketNote says what a bucket is for, as far as the template tells.
+func (s *Stack) bucketNote(b *template.Bucket) string {
+	for _, m := range s.Model.Mappings {
+		if m.OnFailureARN == b.ARN {
+			return "dead letters"
+		}
+	}
+	return ""
+}
+
+// developerCredentials are those that dev.json holds.
+func (s *Stack) developerCredentials() aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey}, nil
+	})
+}
+
+func (s *Stack) bucketClient() *awss3.Client {
+	return awss3.New(awss3.Options{
+		BaseEndpoint: aws.String(s.GatewayURL()), Region: s.region, UsePathStyle: true, Credentials: s.developerCredentials(),
+	})
+}
+
+func (s *Stack) tableClient() *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{BaseEndpoint: aws.String(s.GatewayURL()), Region: s.region, Credentials: s.developerCredentials()})
+}
