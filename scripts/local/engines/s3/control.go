@@ -24,6 +24,7 @@ type settings struct {
 	MasterKey []byte
 	Users     []string
 	Buckets   []Bucket
+	Address   string // to serve at; empty: any free port
 }
 
 // Names of the calls.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,12 +21,20 @@ import (
 
 // Engine is a running S3 engine. It is safe for concurrent use.
 type Engine struct {
+	cfg    Config
+	life   context.Context //nolint:containedctx // of the processes, which Restart replaces
+	cancel context.CancelFunc
+	ended  chan error
+	tasks  sync.WaitGroup // watches and restarts
+
+	mu       sync.Mutex
 	endpoint string
-	process  *child.Process
-	engine   *rpc.Client
-	cancel   context.CancelFunc
-	ended    chan error
+	current  *running      // nil while the engine is being restarted
+	changed  chan struct{} // closed, and replaced, when current has changed
 }
+
+// scheme begins the URL of the engine.
+const scheme = "http://"
 
 // startTimeout is how long the engine may take to serve. It takes 20 ms; recovering a long outbox or a
 // slow disk may take longer.
@@ -41,45 +50,55 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cmd, err := command(cfg)
-	if err != nil {
+	life, cancel := context.WithCancel(ctx)
+	e := &Engine{cfg: cfg, life: life, cancel: cancel, ended: make(chan error, 1), changed: make(chan struct{})}
+	if err := e.launch(ctx, ""); err != nil {
+		cancel()
 		return nil, fmt.Errorf("start the S3 engine: %w", err)
+	}
+	return e, nil
+}
+
+// launch starts a process, at the address if one is given, and makes it the
+// engine's once it serves.
+func (e *Engine) launch(ctx context.Context, address string) error {
+	cmd, err := command(e.cfg, address)
+	if err != nil {
+		return err
 	}
 	fromEngine, toRuntime, err := socketPair()
 	if err != nil {
-		return nil, fmt.Errorf("start the S3 engine: %w", err)
+		return err
 	}
 	toEngine, fromRuntime, err := socketPair()
 	if err != nil {
-		return nil, fmt.Errorf("start the S3 engine: %w", err)
+		return errors.Join(err, fromEngine.Close(), toRuntime.Close())
 	}
 	cmd.ExtraFiles = []*os.File{toRuntime, fromRuntime} // toRuntimeFD, toEngineFD
 	process, err := child.Start(cmd)
 	err = errors.Join(err, toRuntime.Close(), fromRuntime.Close())
 	if err != nil {
-		return nil, fmt.Errorf("start the S3 engine: %w", err)
+		return errors.Join(err, fromEngine.Close(), toEngine.Close())
 	}
-	life, cancel := context.WithCancel(ctx)
-	e := &Engine{
-		process: process, engine: rpc.NewClient(toEngine), cancel: cancel, ended: make(chan error, 1),
-	}
+	r := &running{process: process, engine: rpc.NewClient(toEngine)}
 	ready := make(chan string, 1)
 	server := rpc.NewServer()
-	if err := server.RegisterName(runtimeName, &runtimeService{ctx: life, event: cfg.OnEvent, ready: ready}); err != nil {
-		cancel()
-		return nil, errors.Join(fmt.Errorf("start the S3 engine: %w", err), process.Stop(0))
+	if err := server.RegisterName(runtimeName, &runtimeService{ctx: e.life, event: e.cfg.OnEvent, ready: ready}); err != nil {
+		return errors.Join(err, fromEngine.Close(), r.stop())
 	}
-	go server.ServeConn(fromEngine)
-	go e.watch(life)
-	if err := e.await(ctx, ready); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the S3 engine: %w", err), e.Close())
+	go server.ServeConn(fromEngine) // until the process ends
+	endpoint, err := r.await(ctx, ready)
+	if err != nil {
+		return errors.Join(err, r.stop())
 	}
-	return e, nil
+	e.become(r, endpoint)
+	e.tasks.Go(func() { e.watch(r) })
+	return nil
 }
 
 // command is the engine's process with its settings as standard input, where no other process can read
 // the master key.
-func command(cfg Config) (*exec.Cmd, error) {
+func command(cfg Config, address string) (*exec.Cmd, error) {
 	argv := cfg.Argv
 	if len(argv) == 0 {
 		self, err := os.Executable()
@@ -93,7 +112,7 @@ func command(cfg Config) (*exec.Cmd, error) {
 		return nil, fmt.Errorf("find its directory: %w", err)
 	}
 	input, err := json.Marshal(settings{
-		Dir: dir, Region: cfg.Region, MasterKey: cfg.MasterKey, Users: cfg.Users, Buckets: cfg.Buckets,
+		Dir: dir, Region: cfg.Region, MasterKey: cfg.MasterKey, Users: cfg.Users, Buckets: cfg.Buckets, Address: address,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode its settings: %w", err)
@@ -104,59 +123,58 @@ func command(cfg Config) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// await returns once the engine serves, or why it does not.
-func (e *Engine) await(ctx context.Context, ready <-chan string) error {
-	timeout := time.NewTimer(startTimeout)
-	defer timeout.Stop()
+// watch stops the engine when its life ends, and reports its end. A process that
+// Restart has killed is left to it.
+func (e *Engine) watch(r *running) {
+	defer r.engine.Close() //nolint:errcheck // its process is gone
 	select {
-	case address := <-ready:
-		e.endpoint = "http://" + address
-		return nil
-	case <-e.process.Done():
-		return e.death()
-	case <-timeout.C:
-		return fmt.Errorf("it does not serve after %v: %s", startTimeout, e.process.Stderr())
-	case <-ctx.Done():
-		return context.Cause(ctx) //nolint:wrapcheck // wrapped by the caller
-	}
-}
-
-// death is why the process ended though nobody stopped it.
-func (e *Engine) death() error {
-	if err := e.process.Err(); err != nil {
-		return err //nolint:wrapcheck // wrapped by the callers
-	}
-	return errors.New("its process ended by itself")
-}
-
-// watch stops the engine when ctx ends, and reports its end.
-func (e *Engine) watch(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-		if err := e.process.Stop(stopGrace); err != nil {
-			e.ended <- fmt.Errorf("stop the S3 engine: %w", err)
+	case <-e.life.Done():
+		if err := r.process.Stop(stopGrace); err != nil {
+			e.end(fmt.Errorf("stop the S3 engine: %w", err))
 			return
 		}
-		e.ended <- nil
-	case <-e.process.Done():
-		e.ended <- fmt.Errorf("the S3 engine died: %w", e.death())
+		e.end(nil)
+	case <-r.process.Done():
+		if e.is(r) {
+			e.end(fmt.Errorf("the S3 engine died: %w", r.death()))
+		}
 	}
-	_ = e.engine.Close()
+}
+
+// end tells why there is no engine any more; the first reason is told.
+func (e *Engine) end(why error) {
+	select {
+	case e.ended <- why:
+	default:
+	}
 }
 
 // Endpoint is the engine's own URL. Clients use the gateway's.
-func (e *Engine) Endpoint() string { return e.endpoint }
+func (e *Engine) Endpoint() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.endpoint
+}
 
 // Wait receives once, when the engine has ended: why it died, or nil when it was stopped.
 func (e *Engine) Wait() <-chan error { return e.ended }
 
-// PID is the id of the engine's process.
-func (e *Engine) PID() int { return e.process.PID() }
+// PID is the id of the engine's process; 0 while it is being restarted.
+func (e *Engine) PID() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current == nil {
+		return 0
+	}
+	return e.current.process.PID()
+}
 
 // Close stops the engine and returns when its process is gone.
 func (e *Engine) Close() error {
+	e.mu.Lock() // a restart begins before it or not at all
 	e.cancel()
-	<-e.process.Done()
+	e.mu.Unlock()
+	e.tasks.Wait()
 	return nil
 }
 
@@ -165,20 +183,34 @@ var ErrNoObject = errors.New("no such object")
 
 // ObjectTags are the tags of an object's version; of the newest, if versionID is empty.
 func (e *Engine) ObjectTags(ctx context.Context, bucket, key, versionID string) (map[string]string, error) {
-	var answer tagsAnswer
-	call := e.engine.Go(callTags, tagsQuery{Bucket: bucket, Key: key, VersionID: versionID}, &answer, make(chan *rpc.Call, 1))
-	select {
-	case <-call.Done:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("tags of %s/%s: %w", bucket, key, context.Cause(ctx))
-	}
-	if call.Error != nil {
-		return nil, fmt.Errorf("tags of %s/%s: %w", bucket, key, call.Error)
+	answer, err := e.tags(ctx, tagsQuery{Bucket: bucket, Key: key, VersionID: versionID})
+	if err != nil {
+		return nil, fmt.Errorf("tags of %s/%s: %w", bucket, key, err)
 	}
 	if !answer.Found {
 		return nil, fmt.Errorf("tags of %s/%s: %w", bucket, key, ErrNoObject)
 	}
 	return answer.Tags, nil
+}
+
+// tags asks the engine's process; the next one, when it is killed over that.
+func (e *Engine) tags(ctx context.Context, q tagsQuery) (tagsAnswer, error) {
+	for {
+		r, err := e.up(ctx)
+		if err != nil {
+			return tagsAnswer{}, err
+		}
+		var answer tagsAnswer
+		call := r.engine.Go(callTags, q, &answer, make(chan *rpc.Call, 1))
+		select {
+		case <-call.Done:
+		case <-ctx.Done():
+			return tagsAnswer{}, context.Cause(ctx) //nolint:wrapcheck // wrapped by the caller
+		}
+		if call.Error == nil || e.is(r) {
+			return answer, call.Error //nolint:wrapcheck // wrapped by the caller
+		}
+	}
 }
 
 // socketPair makes a connection of which the other end can be inherited.

@@ -95,7 +95,7 @@ func serve(stdin io.Reader, logger *slog.Logger) error {
 	if err := n.recover(ctx); err != nil {
 		return err
 	}
-	return listen(ctx, n, accounts{issuer: issuer}, set.Region, func(address string) error {
+	return listen(ctx, n, accounts{issuer: issuer}, set, func(address string) error {
 		return runtime.Call(callReady, address, new(nothing)) //nolint:wrapcheck // wrapped by the caller
 	})
 }
@@ -202,15 +202,19 @@ func engineRule(r CORSRule) auth.CORSRule {
 	return rule
 }
 
-// listen serves on a free port and calls ready with its address once it does.
-func listen(ctx context.Context, store backend.Backend, users accounts, region string, ready func(address string) error) error {
+// listen serves, on a free port if the settings name no address, and calls ready with the address once
+// it does.
+func listen(ctx context.Context, store backend.Backend, users accounts, set settings, ready func(address string) error) error {
 	for attempt := 1; ; attempt++ {
-		address, err := freeAddress(ctx)
-		if err != nil {
-			return err
+		address := set.Address
+		var err error
+		if address == "" {
+			if address, err = freeAddress(ctx); err != nil {
+				return err
+			}
 		}
 		failed := make(chan error, 1)
-		err = embedgw.RunVersityGW(ctx, store, gatewayConfig(users, region, address, func() {
+		err = embedgw.RunVersityGW(ctx, store, gatewayConfig(users, set.Region, address, func() {
 			// In a goroutine: the server accepts no call before this returns.
 			go func() {
 				if err := ready(address); err != nil {
