@@ -85,6 +85,7 @@ func objects() *Entity[object.Object] {
 		access: []Access{
 			{"Publish", "TransactWriteItems", "written new, or on the rev that was read"},
 			{"RejectUpload", "TransactWriteItems", "written when the object has no version yet"},
+			{"RecordPicture", "TransactWriteItems", "on the rev that was read"},
 			{"Object", "GetItem", "strongly consistent"},
 			{"DeleteObject", "TransactWriteItems", "on the rev that was read"},
 			{"ListObjects", "Query " + FolderIndex, "eventually consistent, by name, in pages"},
@@ -115,6 +116,7 @@ func objectFields() []field[object.Object] {
 		text("integrity", "verified or recorded", func(o *O) *object.Integrity { return &o.Integrity }),
 		labels("tags", "", func(o *O) *map[string]string { return &o.Tags }),
 		labels("metadata", "", func(o *O) *map[string]string { return &o.Metadata }),
+		record("picture", "of an image", func(o *O) **object.Picture { return &o.Picture }, pictureFields()),
 		record("reason", "why it was rejected", func(o *O) **object.Reason { return &o.Reason }, reasonFields()),
 		moment("createdAt", "", func(o *O) *time.Time { return &o.CreatedAt }),
 		text("createdBy", "subject", func(o *O) *string { return &o.CreatedBy }),
@@ -136,7 +138,7 @@ func versions() *Entity[object.Version] {
 	type V = object.Version
 	return declare("O#{workspace}#{object}", "V#{version}", Entity[V]{
 		name: "Version",
-		doc:  "One settled upload of an object. Never changed.",
+		doc:  "One settled upload of an object. Never changed, but that what is found out about a picture is added.",
 		parts: []part[V]{
 			{"workspace", func(v *V) string { return v.Workspace }},
 			{"object", func(v *V) string { return v.ObjectID }},
@@ -165,6 +167,7 @@ func versions() *Entity[object.Version] {
 			text("s3Key", "", func(v *V) *string { return &v.S3Key }),
 			text("s3VersionId", "", func(v *V) *string { return &v.S3VersionID }),
 			text("integrity", "verified or recorded", func(v *V) *object.Integrity { return &v.Integrity }),
+			record("picture", "of an image", func(v *V) **object.Picture { return &v.Picture }, pictureFields()),
 			record("reason", "why it was rejected", func(v *V) **object.Reason { return &v.Reason }, reasonFields()),
 			moment("createdAt", "", func(v *V) *time.Time { return &v.CreatedAt }),
 			text("createdBy", "subject", func(v *V) *string { return &v.CreatedBy }),
@@ -172,6 +175,7 @@ func versions() *Entity[object.Version] {
 		access: []Access{
 			{"Publish", "TransactWriteItems", "written once"},
 			{"RejectUpload", "TransactWriteItems", "written once"},
+			{"RecordPicture", "TransactWriteItems", "the picture is added"},
 			{"Version", "GetItem", "strongly consistent"},
 		},
 	})

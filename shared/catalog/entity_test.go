@@ -28,6 +28,7 @@ func TestEveryFieldIsStored(t *testing.T) {
 	roundTrip(t, s.Paths)
 	roundTrip(t, s.Objects)
 	roundTrip(t, s.Versions)
+	roundTrip(t, s.Derivatives)
 	roundTrip(t, s.Uploads)
 	roundTrip(t, s.Shards, cmpopts.IgnoreFields(workspace.Shard{}, "Stored.Uploads")) // an open upload is never stored
 }

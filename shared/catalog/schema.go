@@ -15,20 +15,23 @@ type Schema struct {
 	Paths      *Entity[object.Claim]
 	Objects    *Entity[object.Object]
 	Versions   *Entity[object.Version]
-	Uploads    *Entity[upload.Upload]
+	// Derivatives lie in the partition of their object.
+	Derivatives *Entity[object.Derivative]
+	Uploads     *Entity[upload.Upload]
 }
 
 // Declare returns the schema. Build it once and keep it.
 func Declare() *Schema {
 	return &Schema{
-		Workspaces: workspaces(),
-		Members:    members(),
-		Shards:     shards(),
-		Buckets:    buckets(),
-		Paths:      paths(),
-		Objects:    objects(),
-		Versions:   versions(),
-		Uploads:    uploads(),
+		Workspaces:  workspaces(),
+		Members:     members(),
+		Shards:      shards(),
+		Buckets:     buckets(),
+		Paths:       paths(),
+		Objects:     objects(),
+		Versions:    versions(),
+		Derivatives: derivatives(),
+		Uploads:     uploads(),
 	}
 }
 

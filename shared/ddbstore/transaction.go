@@ -26,13 +26,14 @@ type action struct {
 type subject string
 
 const (
-	aWorkspace subject = "workspace"
-	aMember    subject = "member"
-	aShard     subject = "usage shard"
-	aPath      subject = "path"
-	anObject   subject = "object"
-	aVersion   subject = "version"
-	anUpload   subject = "upload"
+	aWorkspace  subject = "workspace"
+	aMember     subject = "member"
+	aShard      subject = "usage shard"
+	aPath       subject = "path"
+	anObject    subject = "object"
+	aVersion    subject = "version"
+	aDerivative subject = "derivative"
+	anUpload    subject = "upload"
 )
 
 // condition is a condition expression with its one name and one value.

@@ -85,6 +85,9 @@ type Object struct {
 	Tags     map[string]string
 	Metadata map[string]string
 
+	// Picture is set once the current version was looked at as an image.
+	Picture *Picture
+
 	// Reason is set when State is Rejected.
 	Reason *Reason
 
@@ -96,7 +99,8 @@ type Object struct {
 	DeletedAt time.Time
 }
 
-// Version is one settled upload of an object. It never changes once written.
+// Version is one settled upload of an object. Nothing in it changes once written;
+// what is found out about a picture is added later.
 type Version struct {
 	Workspace string
 	ObjectID  string
@@ -112,6 +116,9 @@ type Version struct {
 	S3Key        string
 	S3VersionID  string
 	Integrity    Integrity
+
+	// Picture is set once the version was looked at as an image.
+	Picture *Picture
 
 	Reason    *Reason
 	CreatedAt time.Time
