@@ -183,28 +183,28 @@ func versions() *Entity[object.Version] {
 
 func uploads() *Entity[upload.Upload] {
 	type U = upload.Upload
-	return declare("U#{workspace}#{upload}", "UPLOAD", Entity[U]{
+	return declare(uploadPrefix+"{workspace}#{upload}", uploadSortKey, Entity[U]{
 		name: "Upload",
 		doc:  "One attempt to store bytes, with what it has reserved.",
 		parts: []part[U]{
 			{"workspace", func(u *U) string { return u.Workspace }},
 			{"upload", func(u *U) string { return u.ID }},
-			{"hour", func(u *U) string { return ExpiryHour(u.ExpiresAt) }},
-			{"shard", func(u *U) string { return strconv.Itoa(expiryShard(u.ID)) }},
-			{"expiresAt", func(u *U) string { return stamp(u.ExpiresAt) }},
+			{"hour", func(u *U) string { return ExpiryHour(u.Due()) }},
+			{"shard", func(u *U) string { return strconv.Itoa(ExpiryShard(u.ID)) }},
+			{"due", func(u *U) string { return stamp(u.Due()) }},
 		},
 		indexed: []indexed[U]{{
-			index: ExpiryIndex, pk: "EXP#{hour}#{shard}", sk: "{expiresAt}",
+			index: ExpiryIndex, pk: "EXP#{hour}#{shard}", sk: "{due}",
 			when: func(u *U) bool { return len(u.Reservation) > 0 }, whenDoc: "it holds a reservation",
 		}},
 		expires: &expiry[U]{
 			at: func(u *U) time.Time {
-				if !u.State.Ended() || len(u.Reservation) > 0 {
+				if !u.State.Ended() || len(u.Reservation) > 0 || movedVersion(u) {
 					return time.Time{}
 				}
 				return u.EndedAt.Add(limits.UploadRecord)
 			},
-			doc: "when it has ended and holds no reservation, limits.UploadRecord after its end",
+			doc: "when it has ended and holds no reservation, limits.UploadRecord after its end; never when its version belongs to another object than its key names",
 		},
 		fields: uploadFields(),
 		access: []Access{
@@ -214,7 +214,9 @@ func uploads() *Entity[upload.Upload] {
 			{"BeginCompletion", "PutItem", "on the rev that was read"},
 			{"EndCompletion", "PutItem", "on the rev that was read"},
 			{"RejectCompletion", "TransactWriteItems", "on the rev that was read; keeps its reservation"},
-			{"EndUpload", "TransactWriteItems", "on the rev that was read"},
+			{"EndUpload", "PutItem", "on the rev that was read; keeps its reservation"},
+			{"PostponeUpload", "PutItem", "on the rev that was read"},
+			{"DueUploads", "Query " + ExpiryIndex, "eventually consistent, in pages, by hour and shard"},
 			{"Publish", "TransactWriteItems", "on the rev that was read"},
 			{"RejectUpload", "TransactWriteItems", "on the rev that was read; keeps its reservation"},
 			{"ReleaseUpload", "TransactWriteItems", "on the rev that was read"},
@@ -284,11 +286,18 @@ func decodeShare(v Value) (workspace.Share, error) {
 	return s, decodeFields(&s, m, shareFields())
 }
 
+// movedVersion reports whether an upload was published as a version of another
+// object than the one in its key. Its record alone leads from the key to the
+// version, and stays as long as that does.
+func movedVersion(u *upload.Upload) bool {
+	return u.State == upload.Available && u.S3Key != object.Key(u.Workspace, u.ObjectID, u.ID)
+}
+
 // ExpiryHour returns the hour of the expiry index in which t lies.
 func ExpiryHour(t time.Time) string { return t.UTC().Format("2006-01-02T15") }
 
-// expiryShard spreads the uploads of an hour over ExpiryShards partitions.
-func expiryShard(uploadID string) int {
+// ExpiryShard spreads the uploads of an hour over ExpiryShards partitions.
+func ExpiryShard(uploadID string) int {
 	h := fnv.New32a()
 	h.Write([]byte(uploadID))
 	return int(h.Sum32() % ExpiryShards)

@@ -140,6 +140,12 @@ func TestNoExpiryWhileQuotaIsHeld(t *testing.T) {
 			}).Draw(t, "state"),
 			ExpiresAt: time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "expires"), 0),
 			EndedAt:   time.Unix(1000, 0),
+			ObjectID:  "mine", S3Key: "c/ws/mine/",
+		}
+		u.S3Key += u.ID
+		moved := rapid.Bool().Draw(t, "version of another object")
+		if moved {
+			u.ObjectID = "other"
 		}
 		if rapid.Bool().Draw(t, "holds") {
 			u.Reservation = []workspace.Share{{Shard: 1, Amount: u.Wants()}}
@@ -147,14 +153,25 @@ func TestNoExpiryWhileQuotaIsHeld(t *testing.T) {
 		item := uploads.Encode(u)
 		_, expires := item["ttl"]
 		_, found := item["gsi3pk"]
-		if holds := len(u.Reservation) > 0; expires != (u.State.Ended() && !holds) || found != holds {
+		kept := moved && u.State == upload.Available
+		if holds := len(u.Reservation) > 0; expires != (u.State.Ended() && !holds && !kept) || found != holds {
 			t.Errorf("%s holding %v: expires %t, in the expiry index %t", u.State, u.Reservation, expires, found)
 		}
 		if expires && item["ttl"].Text != catalog.Int(u.EndedAt.Add(limits.UploadRecord).Unix()).Text {
 			t.Errorf("expires at %+v", item["ttl"])
 		}
-		if found && !strings.HasPrefix(item["gsi3pk"].Text, "EXP#"+catalog.ExpiryHour(u.ExpiresAt)+"#") {
+		if found && !strings.HasPrefix(item["gsi3pk"].Text, "EXP#"+catalog.ExpiryHour(u.Due())+"#") {
 			t.Errorf("in the expiry index under %q", item["gsi3pk"].Text)
+		}
+		if found {
+			p, err := catalog.Pending(item)
+			if err != nil || p.Workspace != u.Workspace || p.ID != u.ID || !p.Due.Equal(u.Due()) {
+				t.Errorf("the expiry index says %+v, %v", p, err)
+			}
+			_, partition, _ := catalog.DuePartition(u.Due(), catalog.ExpiryShard(u.ID))
+			if item["gsi3pk"].Text != partition {
+				t.Errorf("in the partition %s, want %s", item["gsi3pk"].Text, partition)
+			}
 		}
 	})
 }

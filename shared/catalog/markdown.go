@@ -42,7 +42,7 @@ type described interface {
 }
 
 func (s *Schema) entities() []described {
-	return []described{s.Workspaces, s.Members, s.Shards, s.Buckets, s.Paths, s.Objects, s.Versions, s.Derivatives, s.Uploads}
+	return []described{s.Workspaces, s.Members, s.Shards, s.Buckets, s.Paths, s.Objects, s.Versions, s.Derivatives, s.Uploads, s.Sweeps}
 }
 
 // Accesses returns every way in which the adapter uses the table.

@@ -18,6 +18,7 @@ type Schema struct {
 	// Derivatives lie in the partition of their object.
 	Derivatives *Entity[object.Derivative]
 	Uploads     *Entity[upload.Upload]
+	Sweeps      *Entity[upload.Checkpoint]
 }
 
 // Declare returns the schema. Build it once and keep it.
@@ -32,6 +33,7 @@ func Declare() *Schema {
 		Versions:    versions(),
 		Derivatives: derivatives(),
 		Uploads:     uploads(),
+		Sweeps:      sweeps(),
 	}
 }
 

@@ -90,7 +90,6 @@ func shards() *Entity[workspace.Shard] {
 			{"Usage", "BatchGetItem", "all shards, strongly consistent each"},
 			{"OpenUpload", "TransactWriteItems", "one shard when it holds enough, else several"},
 			{"Publish", "TransactWriteItems", "the shards of the reservation"},
-			{"EndUpload", "TransactWriteItems", "the shards of the reservation"},
 			{"ReleaseUpload", "TransactWriteItems", "the shards of the reservation"},
 		},
 	})

@@ -66,6 +66,7 @@ func (c crowd) disturb(t *testing.T, action int) {
 	case 0:
 		_, err := c.s.EndUpload(ctx, "alpha", c.u.ID, upload.Abort, upload.Client)
 		c.tolerate(t, err, fault.UploadEnded)
+		c.tolerate(t, c.s.ReleaseUpload(ctx, "alpha", c.u.ID), fault.Conflict)
 	case 1:
 		_, err := c.s.RejectUpload(ctx, c.u, facts(c.u), object.Reason{Code: fault.ChecksumMismatch})
 		c.tolerate(t, err, fault.UploadEnded, fault.Conflict)

@@ -60,7 +60,10 @@ func TestContentionIsTriedAgain(t *testing.T) {
 				t.Error(err)
 			}
 			other := b.open(w, b.upload("alpha", "q", 10))
-			if _, err := busy().EndUpload(t.Context(), "alpha", other.ID, upload.Abort, upload.Client); err != nil {
+			if _, err := b.EndUpload(t.Context(), "alpha", other.ID, upload.Abort, upload.Client); err != nil {
+				t.Error(err)
+			}
+			if err := busy().ReleaseUpload(t.Context(), "alpha", other.ID); err != nil {
 				t.Error(err)
 			}
 			bad := b.open(w, b.upload("alpha", "r", 10))
@@ -209,6 +212,7 @@ func TestCrowdUnderConflicts(t *testing.T) {
 		var err error
 		if i%2 == 0 {
 			_, err = s.EndUpload(t.Context(), "alpha", opened[i].ID, upload.Abort, upload.Client)
+			err = errors.Join(err, s.ReleaseUpload(t.Context(), "alpha", opened[i].ID))
 		} else {
 			_, err = s.Publish(t.Context(), opened[i], facts(opened[i]))
 		}

@@ -61,17 +61,17 @@ func TestQuotaLedgerAgainstTheEngine(t *testing.T) {
 
 // ledger is the model: what a workspace should hold.
 type ledger struct {
-	b        *bench
-	w        workspace.Workspace
-	open     []upload.Upload
-	ended    []upload.Upload
-	rejected []upload.Upload // and not yet released
-	stored   workspace.Amount
+	b          *bench
+	w          workspace.Workspace
+	open       []upload.Upload
+	ended      []upload.Upload
+	unreleased []upload.Upload // ended without a version, and not yet released
+	stored     workspace.Amount
 }
 
 func (l *ledger) reserved() workspace.Amount {
 	var sum workspace.Amount
-	for _, u := range append(append([]upload.Upload(nil), l.open...), l.rejected...) {
+	for _, u := range append(append([]upload.Upload(nil), l.open...), l.unreleased...) {
 		sum = sum.Plus(u.Wants())
 	}
 	return sum
@@ -91,7 +91,7 @@ func (l *ledger) step(rt *rapid.T) {
 	case "quota":
 		l.resize(rt)
 	case "release":
-		if u, ok := take(rt, &l.rejected); ok {
+		if u, ok := take(rt, &l.unreleased); ok {
 			fail(l.b.ReleaseUpload(ctx, u.Workspace, u.ID))
 			l.ended = append(l.ended, u)
 		}
@@ -111,7 +111,7 @@ func (l *ledger) step(rt *rapid.T) {
 }
 
 func (l *ledger) openOne(rt *rapid.T) {
-	u := l.b.upload(l.w.ID, path(len(l.open)+len(l.ended)+len(l.rejected)), rapid.Int64Range(0, 60).Draw(rt, "size"))
+	u := l.b.upload(l.w.ID, path(len(l.open)+len(l.ended)+len(l.unreleased)), rapid.Int64Range(0, 60).Draw(rt, "size"))
 	opened, err := l.b.OpenUpload(l.b.t.Context(), l.w, u)
 	fits := l.w.Quota.Amount().Covers(l.reserved().Plus(l.stored).Plus(u.Wants()))
 	switch {
@@ -150,15 +150,15 @@ func (l *ledger) end(rt *rapid.T, action string, u upload.Upload) error {
 		_, err := l.b.Publish(ctx, u, f)
 		return err
 	case "reject":
-		l.rejected = append(l.rejected, u)
+		l.unreleased = append(l.unreleased, u)
 		_, err := l.b.RejectUpload(ctx, u, facts(u), object.Reason{Code: fault.SizeMismatch})
 		return err
 	case "expire":
-		l.ended = append(l.ended, u)
+		l.unreleased = append(l.unreleased, u)
 		_, err := l.b.EndUpload(ctx, u.Workspace, u.ID, upload.Expire, upload.Sweeper)
 		return err
 	default:
-		l.ended = append(l.ended, u)
+		l.unreleased = append(l.unreleased, u)
 		_, err := l.b.EndUpload(ctx, u.Workspace, u.ID, upload.Abort, upload.Client)
 		return err
 	}

@@ -93,33 +93,21 @@ func (s *Store) Upload(ctx context.Context, ws, id string) (upload.Upload, error
 	return get(ctx, s, s.schema.Uploads, upload.Upload{Workspace: ws, ID: id}, "upload")
 }
 
-// EndUpload aborts or expires an upload and gives its reservation back. It
+// EndUpload aborts or expires an upload. It keeps its reservation until
+// ReleaseUpload, which is for when nothing can be stored under its key any more. It
 // returns the upload as it is when that has happened before, and an UploadEnded
 // error when the upload ended in another way.
 func (s *Store) EndUpload(ctx context.Context, ws, id string, e upload.Event, by upload.Actor) (upload.Upload, error) {
 	if e != upload.Abort && e != upload.Expire {
 		return upload.Upload{}, fmt.Errorf("end upload %s: %s does not end an upload without its bytes", id, e)
 	}
-	var ended upload.Upload
-	err := s.repeat(ctx, "end upload", id, func() error {
-		u, err := s.Upload(ctx, ws, id)
-		if err != nil {
-			return err
-		}
+	return s.change(ctx, "end upload", ws, id, func(u upload.Upload) (upload.Upload, bool, error) {
 		if u.EndedAs(e) {
-			ended = u
-			return nil
+			return u, false, nil
 		}
-		if ended, err = u.End(e, by, s.now()); err != nil {
-			return err
-		}
-		ended.Reservation = nil
-		return s.settle(ctx, u, ended, workspace.Release(u.Reservation))
+		ended, err := u.End(e, by, s.now())
+		return ended, err == nil, err
 	})
-	if err != nil {
-		return upload.Upload{}, err
-	}
-	return ended, nil
 }
 
 // ReleaseUpload gives back what an upload that has ended still holds of the

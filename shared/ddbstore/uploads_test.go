@@ -97,7 +97,9 @@ func TestUploadOfNoWorkspace(t *testing.T) {
 	wantCode(t, err, fault.NotFound)
 }
 
-func TestEndingGivesTheReservationBackOnce(t *testing.T) {
+// TestEndingKeepsTheReservationUntilReleased: bytes may still be on their way when an
+// upload ends.
+func TestEndingKeepsTheReservationUntilReleased(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	w := b.workspace("alpha", roomy())
@@ -107,20 +109,26 @@ func TestEndingGivesTheReservationBackOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ended.State != upload.Aborted || ended.Rev != 2 || len(ended.Reservation) != 0 {
+		if ended.State != upload.Aborted || ended.Rev != 2 || len(ended.Reservation) == 0 {
 			t.Errorf("ended as %s, rev %d, holding %v", ended.State, ended.Rev, ended.Reservation)
 		}
 	}
+	b.wantUsage("alpha", amount(1000, 1, 1), amount(0, 0, 0))
 	_, err := b.EndUpload(t.Context(), "alpha", u.ID, upload.Expire, upload.Sweeper)
 	wantCode(t, err, fault.UploadEnded)
 	_, err = b.Publish(t.Context(), u, facts(u))
 	wantCode(t, err, fault.UploadEnded)
 	_, err = b.RejectUpload(t.Context(), u, facts(u), object.Reason{Code: fault.SizeMismatch})
 	wantCode(t, err, fault.UploadEnded)
-	if err := b.ReleaseUpload(t.Context(), "alpha", u.ID); err != nil {
-		t.Error(err)
+	for range 2 {
+		if err := b.ReleaseUpload(t.Context(), "alpha", u.ID); err != nil {
+			t.Error(err)
+		}
+		b.wantUsage("alpha", amount(0, 0, 0), amount(0, 0, 0))
 	}
-	b.wantUsage("alpha", amount(0, 0, 0), amount(0, 0, 0))
+	if ended, err := b.EndUpload(t.Context(), "alpha", u.ID, upload.Abort, upload.Client); err != nil || ended.State != upload.Aborted {
+		t.Errorf("ended again as %+v, %v", ended, err)
+	}
 }
 
 func TestEndUploadRefusesOtherEvents(t *testing.T) {
