@@ -30,6 +30,15 @@ type Object struct {
 	Metadata     map[string]string `json:"metadata"`
 	CreatedAt    time.Time         `json:"createdAt"`
 	UpdatedAt    time.Time         `json:"updatedAt"`
+	Picture      *Picture          `json:"picture"` // of an image, once its derivatives were made
+}
+
+// Picture is what is known of an object that is an image.
+type Picture struct {
+	Width       int        `json:"width"`
+	Height      int        `json:"height"`
+	CapturedAt  *time.Time `json:"capturedAt"`
+	Derivatives []string   `json:"derivatives"`
 }
 
 // Object returns one object.
@@ -68,6 +77,7 @@ func (c *Client) Objects(ctx context.Context, parent string) iter.Seq2[Object, e
 // ContentOptions chooses what Content signs. The zero value is the current version.
 type ContentOptions struct {
 	Version     string
+	Derivative  string // of a picture: "256" or "1024"
 	Disposition string        // "attachment" (default) or "inline"
 	ExpiresIn   time.Duration // whole seconds; zero: the API's default
 }
@@ -84,6 +94,9 @@ func (c *Client) Content(ctx context.Context, id string, opts *ContentOptions) (
 	if opts != nil {
 		if opts.Version != "" {
 			query.Set("version", opts.Version)
+		}
+		if opts.Derivative != "" {
+			query.Set("derivative", opts.Derivative)
 		}
 		if opts.Disposition != "" {
 			query.Set("disposition", opts.Disposition)

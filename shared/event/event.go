@@ -60,6 +60,7 @@ type Data struct {
 	Integrity    object.Integrity  `json:"integrity,omitempty"`
 	Tags         map[string]string `json:"tags,omitempty"`
 	Metadata     map[string]string `json:"metadata,omitempty"`
+	Picture      *Picture          `json:"picture,omitempty"`
 	Reason       *Reason           `json:"reason,omitempty"`
 	CreatedAt    time.Time         `json:"createdAt"`
 	CreatedBy    string            `json:"createdBy"`
@@ -72,4 +73,14 @@ type Data struct {
 type Reason struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
+}
+
+// Picture is what was found out about an object that is an image.
+type Picture struct {
+	Width       int        `json:"width,omitempty"`
+	Height      int        `json:"height,omitempty"`
+	CapturedAt  *time.Time `json:"capturedAt,omitempty"`
+	Derivatives []string   `json:"derivatives,omitempty"`
+	// Reason is why there are no derivatives.
+	Reason *Reason `json:"reason,omitempty"`
 }

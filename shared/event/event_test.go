@@ -18,6 +18,7 @@ func sample(state object.State, rev int64, version string) *object.Object {
 		State: state, Rev: rev, Version: version, Size: 3, ContentType: "text/plain", DetectedType: "text/plain",
 		SHA256: "c2hh", CRC64NVME: "Y3Jj", ETag: "etag", S3Key: "c/secret", S3VersionID: "s3v", Integrity: object.Verified,
 		Tags:      map[string]string{"k": "v"},
+		Picture:   &object.Picture{Width: 4, Height: 3, CapturedAt: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), Derivatives: []string{"256"}},
 		CreatedAt: time.Date(2026, 11, 3, 1, 2, 3, 0, time.UTC), CreatedBy: "ann",
 		UpdatedAt: time.Date(2026, 11, 3, 4, 5, 6, 7e6, time.UTC), UpdatedBy: "bob",
 	}
@@ -93,6 +94,7 @@ func TestCloudEventsJSON(t *testing.T) {
 			"state": "available", "rev": 1, "version": "01JBQ8G7Z0Y5X4W3V2T1S0R9QQ",
 			"size": 3, "contentType": "text/plain", "detectedType": "text/plain",
 			"sha256": "c2hh", "crc64nvme": "Y3Jj", "integrity": "verified", "tags": {"k": "v"},
+			"picture": {"width": 4, "height": 3, "capturedAt": "2026-05-01T00:00:00Z", "derivatives": ["256"]},
 			"createdAt": "2026-11-03T01:02:03Z", "createdBy": "ann",
 			"updatedAt": "2026-11-03T04:05:06.007Z", "updatedBy": "bob"
 		}

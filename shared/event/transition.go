@@ -90,11 +90,27 @@ func view(o *object.Object) Data {
 		CreatedAt: o.CreatedAt, CreatedBy: o.CreatedBy,
 		UpdatedAt: o.UpdatedAt, UpdatedBy: o.UpdatedBy,
 	}
-	if o.Reason != nil {
-		d.Reason = &Reason{Code: string(o.Reason.Code), Detail: o.Reason.Detail}
-	}
+	d.Picture, d.Reason = viewPicture(o.Picture), viewReason(o.Reason)
 	if !o.DeletedAt.IsZero() {
 		d.DeletedAt = &o.DeletedAt
 	}
 	return d
+}
+
+func viewReason(r *object.Reason) *Reason {
+	if r == nil {
+		return nil
+	}
+	return &Reason{Code: string(r.Code), Detail: r.Detail}
+}
+
+func viewPicture(p *object.Picture) *Picture {
+	if p == nil {
+		return nil
+	}
+	v := &Picture{Width: p.Width, Height: p.Height, Derivatives: p.Derivatives, Reason: viewReason(p.Reason)}
+	if !p.CapturedAt.IsZero() {
+		v.CapturedAt = &p.CapturedAt
+	}
+	return v
 }

@@ -29,6 +29,7 @@ type objectView struct {
 	Integrity    object.Integrity  `json:"integrity,omitempty" enum:"verified,recorded" doc:"verified: the bytes have the declared checksum; recorded: none was declared."`
 	Tags         map[string]string `json:"tags,omitempty"`
 	Metadata     map[string]string `json:"metadata,omitempty"`
+	Picture      *pictureView      `json:"picture,omitempty" doc:"Of an image, once its derivatives were made."`
 	Reason       *reasonView       `json:"reason,omitempty" doc:"Why it was rejected."`
 	CreatedAt    time.Time         `json:"createdAt"`
 	CreatedBy    string            `json:"createdBy"`
@@ -42,7 +43,7 @@ func viewObject(o object.Object) objectView {
 		ID: o.ID, Path: o.Path, Parent: o.Parent, Name: o.Name, State: o.State, Rev: o.Rev,
 		Version: o.Version, Size: o.Size, ContentType: o.ContentType, DetectedType: o.DetectedType,
 		SHA256: o.SHA256, CRC64NVME: o.CRC64NVME, Integrity: o.Integrity,
-		Tags: o.Tags, Metadata: o.Metadata, Reason: viewReason(o.Reason),
+		Tags: o.Tags, Metadata: o.Metadata, Picture: viewPicture(o.Picture), Reason: viewReason(o.Reason),
 		CreatedAt: o.CreatedAt.UTC(), CreatedBy: o.CreatedBy,
 		UpdatedAt: o.UpdatedAt.UTC(), UpdatedBy: o.UpdatedBy, DeletedAt: viewTime(o.DeletedAt),
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	samples "github.com/stowage-dev/stowage/events"
+	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
+	"github.com/stowage-dev/stowage/shared/object"
 )
 
 // pages walks a list and returns the paths it holds.
@@ -171,5 +173,64 @@ func TestThroughTheGateway(t *testing.T) {
 	out, err = gateway.Handle(t.Context(), in)
 	if err != nil || out.StatusCode != http.StatusOK || !strings.Contains(out.Body, id) || out.Headers["etag"] != `"1"` || out.Headers["x-request-id"] != in.RequestContext.RequestID {
 		t.Errorf("member: %+v, %v", out, err)
+	}
+}
+
+func TestDerivative(t *testing.T) {
+	t.Parallel()
+	w := plain(t)
+	reader := member("alpha", "reader")
+	id := w.publish(t, "alpha", "holiday/beach.jpeg", "x")
+	w.refused(t, reader, "GET", "/v1/objects/"+id+"/content?derivative=256", nil, 404, "not_found")
+	w.refused(t, reader, "GET", "/v1/objects/"+id+"/content?derivative=512", nil, 400, "invalid_argument")
+
+	o, err := w.store.Object(t.Context(), "alpha", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
+	picture := object.Picture{Width: 4000, Height: 3000, CapturedAt: taken, Derivatives: []string{"256"}}
+	derivative := object.Derivative{
+		Workspace: "alpha", ObjectID: id, Name: "256", Version: o.Version, ContentType: "image/jpeg",
+		S3Key: object.DerivativeKey("alpha", id, o.Version, "256"), S3VersionID: "thumbnail",
+	}
+	if _, err := w.store.RecordPicture(t.Context(), o, picture, []object.Derivative{derivative}, "derivatives"); err != nil {
+		t.Fatal(err)
+	}
+	got := w.must(t, reader, "GET", "/v1/objects/"+id, nil, 200)
+	if got.at("picture.width") != 4000.0 || got.text("picture.capturedAt") != "2026-05-01T10:00:00Z" || got.at("rev") != 2.0 {
+		t.Errorf("object: %s", got.body)
+	}
+	out := w.must(t, reader, "GET", "/v1/objects/"+id+"/content?derivative=256", nil, 200)
+	signed, err := url.Parse(out.text("url"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(signed.Path, derivative.S3Key) || signed.Query().Get("versionId") != "thumbnail" ||
+		signed.Query().Get("response-content-disposition") != `attachment; filename="beach-256.jpg"` {
+		t.Errorf("signed %s", signed)
+	}
+	w.refused(t, reader, "GET", "/v1/objects/"+id+"/content?derivative=1024", nil, 404, "not_found")
+	w.refused(t, member("beta", "reader"), "GET", "/v1/objects/"+id+"/content?derivative=256", nil, 404, "not_found")
+}
+
+func TestWhyThereIsNoDerivative(t *testing.T) {
+	t.Parallel()
+	w := plain(t)
+	id := w.publish(t, "alpha", "huge.png", "x")
+	o, err := w.store.Object(t.Context(), "alpha", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture := object.Picture{Width: 50_000, Height: 50_000, Reason: &object.Reason{Code: fault.TooLarge, Detail: "the picture has 2500000000 pixels"}}
+	if _, err := w.store.RecordPicture(t.Context(), o, picture, nil, "derivatives"); err != nil {
+		t.Fatal(err)
+	}
+	out := w.refused(t, member("alpha", "reader"), "GET", "/v1/objects/"+id+"/content?derivative=256", nil, 404, "not_found")
+	if !strings.Contains(out.text("detail"), "2500000000 pixels") || out.text("details.reason") != "too_large" {
+		t.Errorf("does not say why: %s", out.body)
+	}
+	if got := w.must(t, member("alpha", "reader"), "GET", "/v1/objects/"+id, nil, 200); got.text("picture.reason.code") != "too_large" {
+		t.Errorf("object: %s", got.body)
 	}
 }
