@@ -17,11 +17,12 @@ type SignerConfig struct {
 	Now         func() time.Time
 }
 
-// Signer does what a client's upload needs, with sessions of a role: it signs, and runs
-// multipart uploads.
+// Signer does what a client's upload needs, with sessions of a role: it signs, runs
+// multipart uploads, and seals the keys of uploads that were aborted.
 type Signer struct {
 	*Presigner
 	*Multipart
+	*Sealer
 }
 
 // NewSigner returns a Signer that works as a role.
@@ -32,5 +33,5 @@ func NewSigner(ctx context.Context, cfg aws.Config, signer SignerConfig) (*Signe
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{Presigner: presigner, Multipart: NewMultipart(client, signer.Bucket)}, nil
+	return &Signer{Presigner: presigner, Multipart: NewMultipart(client, signer.Bucket), Sealer: NewSealer(client, signer.Bucket)}, nil
 }
