@@ -56,6 +56,9 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	} else if err != nil {
 		return o, fmt.Errorf("read the flags: %w", err)
 	}
+	// Nobody chose the console's port, so a second runtime is not to stop for it.
+	o.stack.ConsoleMayMove = env.text("STOWAGE_CONSOLE_PORT", "") == ""
+	flags.Visit(func(f *flag.Flag) { o.stack.ConsoleMayMove = o.stack.ConsoleMayMove && f.Name != "console-port" })
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q: see --help", flags.Arg(0))
 	}

@@ -89,6 +89,8 @@ func sendUntilKilled(t *testing.T, l *local, round int) map[string]string {
 	c := l.client(t, "alpha")
 	var mu sync.Mutex
 	sent := map[string]string{}
+	first := make(chan struct{})
+	var begun sync.Once
 	var workers sync.WaitGroup
 	for worker := range 4 {
 		workers.Go(func() {
@@ -104,10 +106,16 @@ func sendUntilKilled(t *testing.T, l *local, round int) map[string]string {
 				mu.Lock()
 				sent[opened.Upload.ID] = opened.Upload.ObjectID
 				mu.Unlock()
+				begun.Do(func() { close(first) })
 			}
 		})
 	}
-	time.Sleep(100*time.Millisecond + rand.N(400*time.Millisecond))
+	select {
+	case <-first:
+	case <-time.After(30 * time.Second):
+		t.Error("no upload was acknowledged within 30 s")
+	}
+	time.Sleep(rand.N(500 * time.Millisecond))
 	l.kill()
 	cancel()
 	workers.Wait()

@@ -24,6 +24,8 @@ type Config struct {
 	GatewayPort int
 	IssuerPort  int
 	ConsolePort int // of the page that shows it all
+	// ConsoleMayMove makes the page take any free port when its own is taken.
+	ConsoleMayMove bool
 
 	// DynamoDBEndpoint of an engine that runs already; empty: one is started.
 	DynamoDBEndpoint string

@@ -18,6 +18,9 @@ func (s *Stack) ConsoleURL() string { return s.console.URL() }
 // serves once everything runs.
 func (s *Stack) openConsole() error {
 	l, err := listen("the console", "--console-port", s.cfg.ConsolePort)
+	if err != nil && s.cfg.ConsoleMayMove {
+		l, err = listen("the console", "--console-port", 0)
+	}
 	if err != nil {
 		return err
 	}

@@ -243,6 +243,23 @@ func TestBusyPortsAreNamed(t *testing.T) {
 	}
 }
 
+func TestTheConsoleMoves(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cfg := config(stacktest.New(t, recorderDir), t.TempDir())
+	cfg.ConsolePort, cfg.ConsoleMayMove = taken.Addr().(*net.TCPAddr).Port, true
+	if s := start(t, cfg); s.ConsoleURL() == "" || strings.HasSuffix(s.ConsoleURL(), taken.Addr().String()) {
+		t.Errorf("the console is at %q", s.ConsoleURL())
+	}
+	cfg.State, cfg.ConsoleMayMove = t.TempDir(), false
+	if _, err := stack.Start(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "--console-port") {
+		t.Errorf("err = %v", err)
+	}
+}
+
 func TestDeadEnginesAreNamed(t *testing.T) {
 	a := stacktest.New(t, recorderDir)
 	for want, pid := range map[string]func(*stack.Stack) int{
