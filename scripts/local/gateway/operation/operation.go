@@ -103,7 +103,7 @@ func (d *Deriver) NeedsBody(service string, r *http.Request) bool {
 		return true
 	}
 	switch d.s3Name(r) {
-	case "DeleteObjects", "PutObjectTagging":
+	case "CompleteMultipartUpload", "DeleteObjects", "PutObjectTagging":
 		return true
 	}
 	return false

@@ -247,7 +247,7 @@ func TestNeedsBody(t *testing.T) {
 	d := newDeriver()
 	for request, want := range map[string]bool{
 		"PUT /content/key": false, "POST /content?delete": true, "PUT /content/key?tagging": true,
-		"PUT /content/key?partNumber=1&uploadId=u": false, "POST /content": false, "POST /content/key?uploadId=u": false,
+		"PUT /content/key?partNumber=1&uploadId=u": false, "POST /content": false, "POST /content/key?uploadId=u": true,
 	} {
 		method, target, _ := strings.Cut(request, " ")
 		if got := d.NeedsBody(operation.S3, httptest.NewRequest(method, target, nil)); got != want {

@@ -1,0 +1,146 @@
+package authorize
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stowage-dev/stowage/scripts/local/gateway"
+	"github.com/stowage-dev/stowage/scripts/local/gateway/operation"
+	"github.com/stowage-dev/stowage/scripts/local/gateway/sigv4"
+	"github.com/stowage-dev/stowage/scripts/local/iam"
+)
+
+// s3Keys adds the keys of "Actions, resources, and condition keys for Amazon S3".
+func (a *Authorizer) s3Keys(ctx context.Context, c *gateway.Call, action operation.Action, keys iam.Context) error {
+	r := c.Request
+	query := r.URL.Query()
+	keys.Set("s3:ResourceAccount", a.cfg.Account)
+	keys.Set("s3:TlsVersion", "1.3")
+	for _, name := range []string{"prefix", "delimiter", "max-keys"} {
+		if query.Has(name) {
+			keys.Set("s3:"+name, query.Get(name))
+		}
+	}
+	if action.Object != nil && action.Object.VersionID != "" {
+		keys.Set("s3:versionid", action.Object.VersionID)
+	}
+	for _, name := range s3Headers() {
+		key := name
+		if strings.HasPrefix(name, "x-amz-object-lock-") {
+			key = strings.TrimPrefix(name, "x-amz-")
+		}
+		set(keys, "s3:"+key, headerOrQuery(r, name))
+	}
+	a.s3Authentication(c, keys)
+	switch c.Name {
+	case "PutObject", "CopyObject", "CompleteMultipartUpload", "PostObject":
+		keys.Set("s3:ObjectCreationOperation", "true")
+	case "CreateMultipartUpload", "UploadPart", "UploadPartCopy":
+		keys.Set("s3:ObjectCreationOperation", "false")
+	}
+	if err := requestTags(c, action, keys); err != nil {
+		return err
+	}
+	return a.existingTags(ctx, action, keys)
+}
+
+// s3Headers are the headers, or query parameters of a presigned URL, that are condition keys.
+func s3Headers() []string {
+	return []string{
+		"if-match", "if-none-match", "x-amz-acl", "x-amz-content-sha256", "x-amz-copy-source", "x-amz-grant-full-control",
+		"x-amz-grant-read", "x-amz-grant-read-acp", "x-amz-grant-write", "x-amz-grant-write-acp", "x-amz-metadata-directive",
+		"x-amz-object-ownership", "x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id",
+		"x-amz-server-side-encryption-customer-algorithm", "x-amz-storage-class", "x-amz-website-redirect-location",
+		"x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold",
+	}
+}
+
+// headerOrQuery gives what a request says under a name; a presigned URL may say it in its query.
+func headerOrQuery(r *http.Request, name string) string {
+	if v := r.Header.Get(name); v != "" {
+		return v
+	}
+	for q, v := range r.URL.Query() {
+		if strings.EqualFold(q, name) {
+			return v[0]
+		}
+	}
+	return ""
+}
+
+// s3Authentication adds how the request was signed, and how long ago, in milliseconds.
+func (a *Authorizer) s3Authentication(c *gateway.Call, keys iam.Context) {
+	sig, err := sigv4.FromRequest(c.Request)
+	switch {
+	case err != nil || sig == nil:
+		return
+	case sig.Presigned:
+		keys.Set("s3:authType", "REST-QUERY-STRING")
+	default:
+		keys.Set("s3:authType", "REST-HEADER")
+	}
+	keys.Set("s3:signatureversion", "AWS4-HMAC-SHA256")
+	keys.Set("s3:signatureAge", strconv.FormatInt(max(0, c.Received.Sub(sig.Time).Milliseconds()), 10))
+}
+
+// requestTags adds the tags that a request gives an object.
+func requestTags(c *gateway.Call, action operation.Action, keys iam.Context) error {
+	tags := map[string]string{}
+	switch {
+	case c.Name == "PutObjectTagging":
+		var body struct {
+			TagSet struct {
+				Tag []struct{ Key, Value string }
+			}
+		}
+		if err := xml.Unmarshal(c.Body, &body); err != nil {
+			return fmt.Errorf("read the tags of the request: %w", err)
+		}
+		for _, t := range body.TagSet.Tag {
+			tags[t.Key] = t.Value
+		}
+	case action.Object != nil && slices.Contains([]string{"s3:PutObject", "s3:PutObjectTagging"}, action.Name):
+		values, err := url.ParseQuery(headerOrQuery(c.Request, "x-amz-tagging"))
+		if err != nil {
+			return fmt.Errorf("read the tags of the request: %w", err)
+		}
+		for k, v := range values {
+			tags[k] = v[0]
+		}
+	}
+	var names []string
+	for k, v := range tags {
+		keys.Set("s3:RequestObjectTag/"+k, v)
+		names = append(names, k)
+	}
+	keys.Set("s3:RequestObjectTagKeys", names...)
+	return nil
+}
+
+// existingTags adds the tags of the very version that an action is about, for the actions that have the
+// key. (Retention, legal hold and deletion do not.)
+func (a *Authorizer) existingTags(ctx context.Context, action operation.Action, keys iam.Context) error {
+	o := action.Object
+	if o == nil || o.Key == "" || a.cfg.ObjectTags == nil {
+		return nil
+	}
+	switch strings.Replace(action.Name, "ObjectVersion", "Object", 1) {
+	case "s3:GetObject", "s3:GetObjectAcl", "s3:GetObjectTagging", "s3:GetObjectAttributes", "s3:PutObjectAcl", "s3:PutObjectTagging", "s3:DeleteObjectTagging":
+	default:
+		return nil
+	}
+	tags, _, err := a.cfg.ObjectTags(ctx, o.Bucket, o.Key, o.VersionID)
+	if err != nil {
+		return fmt.Errorf("look up the object's tags: %w", err)
+	}
+	for k, v := range tags {
+		keys.Set("s3:ExistingObjectTag/"+k, v)
+	}
+	return nil
+}
