@@ -27,6 +27,7 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 	quarantine := s3store.NewQuarantine(objects, cfg.Bucket)
 	h := ingest.New(ingest.Parts{
 		Inspector: quarantine, Quarantine: quarantine,
+		Sealer:  s3store.NewSealer(objects, cfg.Bucket),
 		Catalog: store, Settler: store,
 		DeadLetters: deadletter.NewBox(objects, cfg.DeadLetterBucket, rt.Function, rt.Now),
 		Observer:    observe.NewRecords(rt.Metrics, rt.Tracer, rt.Log, rt.Now),

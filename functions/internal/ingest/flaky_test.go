@@ -16,6 +16,7 @@ var errLost = errors.New("connection lost")
 var (
 	_ ingest.Inspector  = (*flaky)(nil)
 	_ ingest.Quarantine = (*flaky)(nil)
+	_ ingest.Sealer     = (*flaky)(nil)
 	_ ingest.Catalog    = (*flaky)(nil)
 	_ ingest.Settler    = (*flaky)(nil)
 )
@@ -60,4 +61,8 @@ func (f *flaky) RejectUpload(ctx context.Context, u upload.Upload, facts object.
 
 func (f *flaky) ReleaseUpload(ctx context.Context, ws, id string) error {
 	return f.pass("ReleaseUpload", func() error { return f.store.ReleaseUpload(ctx, ws, id) })
+}
+
+func (f *flaky) Seal(ctx context.Context, key string) error {
+	return f.pass("Seal", func() error { return f.sealer.Seal(ctx, key) })
 }

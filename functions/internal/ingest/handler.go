@@ -6,7 +6,9 @@
 // of its first bytes), never read whole. If it is what the upload declared and the
 // workspace allows, it is tagged as available, which opens the quarantine, and
 // published in one transaction; otherwise the upload is rejected, the version
-// deleted for good and its quota given back.
+// deleted for good, the key sealed against a replay of the signed request, and its
+// quota given back. An empty version of an upload that has ended is such a seal,
+// and stays.
 //
 // Deliveries repeat and race: everything here may happen twice or stop between any
 // two steps. The upload's state, which only transactions change, says what is left
@@ -61,6 +63,13 @@ type Quarantine interface {
 	Delete(ctx context.Context, at object.Location) error
 }
 
+// Sealer closes the keys of uploads that have ended without an object.
+type Sealer interface {
+	// Seal deletes for good what is stored at a key, and closes it to every signed
+	// request.
+	Seal(ctx context.Context, key string) error
+}
+
 // Catalog knows what was declared. Its reads are strongly consistent.
 type Catalog interface {
 	Upload(ctx context.Context, workspace, id string) (upload.Upload, error)
@@ -86,6 +95,7 @@ type Settler interface {
 type Parts struct {
 	Inspector   Inspector
 	Quarantine  Quarantine
+	Sealer      Sealer
 	Catalog     Catalog
 	Settler     Settler
 	DeadLetters batch.DeadLetters

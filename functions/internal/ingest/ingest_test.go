@@ -95,7 +95,9 @@ func TestVerdicts(t *testing.T) {
 }
 
 // multipartUpload has no checksum declared.
-func multipartUpload(u *upload.Upload) { u.SHA256, u.Mode = "", upload.Multipart }
+func multipartUpload(u *upload.Upload) {
+	u.SHA256, u.Mode, u.PartSize = "", upload.Multipart, upload.DefaultPartSize(u.Size)
+}
 
 // TestWhatIsLate: versions that arrive after their upload has ended, or again, are
 // deleted for good and change nothing else.
@@ -170,6 +172,68 @@ func TestWhatIsLate(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("seals", func(t *testing.T) {
+		for name, end := range map[string]func(w *world, u upload.Upload){
+			"of an aborted upload": func(w *world, u upload.Upload) {
+				if _, err := w.store.EndUpload(t.Context(), alpha, u.ID, upload.Abort, upload.Client); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"of a rejected upload": func(w *world, u upload.Upload) { w.created(t, w.put(t, u, pdf)) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				w := newWorld(t, objects)
+				u := w.open(t, "a", "image/png", png, nil)
+				end(w, u)
+				if err := w.flaky.sealer.Seal(t.Context(), u.S3Key); err != nil {
+					t.Fatal(err)
+				}
+				held, err := w.flaky.sealer.Held(t.Context(), u.S3Key)
+				if err != nil || len(held) != 1 {
+					t.Fatalf("the key holds %v, %v", held, err)
+				}
+				w.flaky.reset(0, false)
+				if back := w.deliver(t, notificationOf(t, "ObjectCreated:Put", held[0].Location, 0)); back != nil {
+					t.Error("handed back")
+				}
+				if _, stored := w.exists(t, held[0].Location); !stored {
+					t.Error("the seal is gone")
+				}
+				if diff := cmp.Diff([]string{"Upload"}, w.flaky.calls); diff != "" {
+					t.Errorf("calls (-want +got):\n%s", diff)
+				}
+			})
+		}
+	})
+
+	t.Run("a rejected key is closed to a replay", func(t *testing.T) {
+		w := newWorld(t, objects)
+		u := w.open(t, "a", "image/png", png, nil)
+		w.created(t, w.put(t, u, pdf))
+		held, err := w.flaky.sealer.Held(t.Context(), u.S3Key)
+		if err != nil || len(held) != 1 || !held[0].Seal() {
+			t.Errorf("the key holds %v, %v", held, err)
+		}
+	})
+
+	t.Run("an empty object that is rejected", func(t *testing.T) {
+		w := newWorld(t, objects)
+		before := w.used(t)
+		u := w.open(t, "a", "image/png", nil, nil)
+		u2 := w.open(t, "a", "text/plain", nil, nil)
+		at := w.put(t, u2, nil)
+		w.deliver(t, notificationOf(t, "ObjectCreated:Put", w.put(t, u, nil), 0), notificationOf(t, "ObjectCreated:Put", at, 0))
+		for _, u := range []upload.Upload{u, u2} {
+			now, err := w.store.Upload(t.Context(), alpha, u.ID)
+			if err != nil || !now.State.Ended() || len(now.Reservation) > 0 {
+				t.Errorf("%s is %s holding %v, %v", u.ContentType, now.State, now.Reservation, err)
+			}
+		}
+		if used := w.used(t); used.Reserved != before.Reserved || used.Stored.Bytes != 0 {
+			t.Errorf("quota is %+v", used)
+		}
+	})
 
 	t.Run("a second version of a rejected key", func(t *testing.T) {
 		w := newWorld(t, objects)

@@ -50,6 +50,7 @@ func notifications(body string) ([]json.RawMessage, error) {
 type record struct {
 	event     string // without the prefix "s3:", such as ObjectCreated:Put
 	at        object.Location
+	size      int64 // bytes of a version that was created
 	sequencer string
 	time      time.Time
 }
@@ -67,6 +68,7 @@ func decodeRecord(raw json.RawMessage) (record, error) {
 	return record{
 		event:     strings.TrimPrefix(r.EventName, "s3:"),
 		at:        object.Location{Key: r.S3.Object.URLDecodedKey, VersionID: r.S3.Object.VersionID},
+		size:      r.S3.Object.Size,
 		sequencer: r.S3.Object.Sequencer,
 		time:      r.EventTime,
 	}, nil

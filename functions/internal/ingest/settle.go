@@ -28,11 +28,12 @@ func (h *Handler) ingest(ctx context.Context, r record) error {
 		return poisonf("S3 record of %s names no version", r.at.Key)
 	}
 	ctx = observe.With(ctx, slog.String("workspace", key.Workspace), slog.String("upload", key.Version))
-	return h.settle(ctx, key, r.at)
+	return h.settle(ctx, key, r)
 }
 
 // settle does what is left to do for a version, by the state of its upload.
-func (h *Handler) settle(ctx context.Context, key object.KeyParts, at object.Location) error {
+func (h *Handler) settle(ctx context.Context, key object.KeyParts, r record) error {
+	at := r.at
 	u, err := h.Catalog.Upload(ctx, key.Workspace, key.Version)
 	switch {
 	case fault.Is(err, fault.NotFound):
@@ -42,6 +43,9 @@ func (h *Handler) settle(ctx context.Context, key object.KeyParts, at object.Loc
 		return err
 	case u.S3Key != at.Key:
 		return poisonf("upload %s writes to %s, not to %s", u.ID, u.S3Key, at)
+	case seals(u, r):
+		h.Metrics.Add("IngestSeals", 1)
+		return nil
 	case u.State.Ended():
 		return h.clear(ctx, u, at)
 	}
@@ -102,8 +106,16 @@ func (h *Handler) clearEnded(ctx context.Context, key object.KeyParts, at object
 	return h.clear(ctx, u, at)
 }
 
+// seals reports whether a version does no more than keep its key closed: an empty one of
+// an upload that has ended without an object, and that holds no quota any more or is
+// being closed by whoever ended it.
+func seals(u upload.Upload, r record) bool {
+	return r.size == 0 && u.State.Ended() && u.State != upload.Available && u.S3VersionID != r.at.VersionID
+}
+
 // clear deals with a version whose upload has ended: it stays only if it is the one
-// that was published. Quota is given back after the bytes are gone, never before.
+// that was published. Quota is given back after the bytes are gone and the key is
+// closed, never before.
 func (h *Handler) clear(ctx context.Context, u upload.Upload, at object.Location) error {
 	if u.Keeps(at.VersionID) {
 		h.Metrics.Add("IngestRepeats", 1)
@@ -116,6 +128,9 @@ func (h *Handler) clear(ctx context.Context, u upload.Upload, at object.Location
 	h.Log.LogAttrs(ctx, slog.LevelInfo, "version deleted for good", slog.String("uploadState", string(u.State)))
 	if len(u.Reservation) == 0 || u.S3VersionID != "" && u.S3VersionID != at.VersionID {
 		return nil // nothing is held, or it is held for another version of the key
+	}
+	if err := h.Sealer.Seal(ctx, u.S3Key); err != nil {
+		return err
 	}
 	return h.Settler.ReleaseUpload(ctx, u.Workspace, u.ID)
 }

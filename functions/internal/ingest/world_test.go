@@ -121,11 +121,11 @@ func newWorld(t *testing.T, objects *s3.Client) *world {
 	if err := w.store.CreateWorkspace(t.Context(), w.ws, owner); err != nil {
 		t.Fatal(err)
 	}
-	w.flaky = &flaky{quarantine: s3store.NewQuarantine(objects, bucket), store: w.store}
+	w.flaky = &flaky{quarantine: s3store.NewQuarantine(objects, bucket), sealer: s3store.NewSealer(objects, bucket), store: w.store}
 	log := slog.New(slog.DiscardHandler)
 	metrics := observe.NewMetrics(io.Discard, "test", time.Now)
 	w.handler = ingest.New(ingest.Parts{
-		Inspector: w.flaky, Quarantine: w.flaky, Catalog: w.flaky, Settler: w.flaky,
+		Inspector: w.flaky, Quarantine: w.flaky, Catalog: w.flaky, Settler: w.flaky, Sealer: w.flaky,
 		DeadLetters: w.dead,
 		Observer:    observe.NewRecords(metrics, observe.NoTracer(), log, time.Now),
 		Metrics:     metrics,
@@ -196,13 +196,19 @@ func (w *world) exists(t *testing.T, at object.Location) (verdict string, stored
 // notification is the sample of an S3 notification, about another version.
 func notification(t *testing.T, event string, at object.Location) string {
 	t.Helper()
+	return notificationOf(t, event, at, 1234)
+}
+
+// notificationOf is notification about a version of the given size.
+func notificationOf(t *testing.T, event string, at object.Location, size int64) string {
+	t.Helper()
 	var ev events.S3Event
 	if err := json.Unmarshal(samples.Read("s3/object-created-put"), &ev); err != nil {
 		t.Fatal(err)
 	}
 	r := &ev.Records[0]
 	r.EventName = event
-	r.S3.Object.Key, r.S3.Object.VersionID = at.Key, at.VersionID
+	r.S3.Object.Key, r.S3.Object.VersionID, r.S3.Object.Size = at.Key, at.VersionID, size
 	text, err := json.Marshal(ev)
 	if err != nil {
 		t.Fatal(err)
@@ -256,6 +262,7 @@ func (w *world) used(t *testing.T) workspace.Usage {
 // that call has had its effect.
 type flaky struct {
 	quarantine *s3store.Quarantine
+	sealer     *s3store.Sealer
 	store      *ddbstore.Store
 
 	mu     sync.Mutex
