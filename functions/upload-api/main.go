@@ -8,14 +8,17 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/stowage-dev/stowage/functions/internal/uploadapi"
 	"github.com/stowage-dev/stowage/shared/boot"
 	"github.com/stowage-dev/stowage/shared/cursor"
 	"github.com/stowage-dev/stowage/shared/ddbstore"
 	"github.com/stowage-dev/stowage/shared/httpapi"
+	"github.com/stowage-dev/stowage/shared/idempotency"
 	"github.com/stowage-dev/stowage/shared/s3store"
 	"github.com/stowage-dev/stowage/shared/smkeyring"
+	"github.com/stowage-dev/stowage/shared/sqsqueue"
 )
 
 func main() { boot.Start(build) }
@@ -25,15 +28,17 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := s3store.NewSigner(context.Background(), rt.AWS, s3store.SignerConfig{Bucket: cfg.Bucket, RoleARN: cfg.SignerRoleARN, SessionName: rt.Function, Now: rt.Now})
+	storage, err := s3store.NewSigner(context.Background(), rt.AWS, s3store.SignerConfig{Bucket: cfg.Bucket, RoleARN: cfg.SignerRoleARN, SessionName: rt.Function, Now: rt.Now})
 	if err != nil {
 		return nil, err
 	}
+	db, newID := dynamodb.NewFromConfig(rt.AWS), uploadapi.NewIDs(rt.Now, rand.Reader)
 	handler := uploadapi.New(uploadapi.Deps{
-		Catalog: ddbstore.New(dynamodb.NewFromConfig(rt.AWS), ddbstore.Config{Table: cfg.Table, Now: rt.Now}),
-		Cursors: cursor.NewCodec(smkeyring.New(secretsmanager.NewFromConfig(rt.AWS), cfg.CursorSecretARN, rt.Now), rand.Reader),
-		Signer:  signer,
-		NewID:   uploadapi.NewIDs(rt.Now, rand.Reader), Now: rt.Now, Log: rt.Log,
+		Catalog: ddbstore.New(db, ddbstore.Config{Table: cfg.Table, Now: rt.Now}), Signer: storage, Storage: storage,
+		Completions: sqsqueue.New(sqs.NewFromConfig(rt.AWS), cfg.CompletionQueueURL),
+		Idempotency: idempotency.New(db, idempotency.Config{Table: cfg.IdempotencyTable, Now: rt.Now, NewID: newID}),
+		Cursors:     cursor.NewCodec(smkeyring.New(secretsmanager.NewFromConfig(rt.AWS), cfg.CursorSecretARN, rt.Now), rand.Reader),
+		NewID:       newID, Now: rt.Now, Log: rt.Log,
 	})
 	return boot.JSON(httpapi.NewGateway(handler).Handle), nil
 }

@@ -9,13 +9,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/limits"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/upload"
 )
 
 // StartMultipart records S3's name for a multipart upload that was opened, which
-// can take parts from then on. Where another name was recorded before, that one
-// stays and is in the upload returned: the caller aborts its own.
+// can take parts from then on, for limits.MultipartLife. Where another name was
+// recorded before, that one stays and is in the upload returned: the caller
+// aborts its own.
 func (s *Store) StartMultipart(ctx context.Context, ws, id, s3UploadID string) (upload.Upload, error) {
 	return s.change(ctx, "start multipart upload", ws, id, func(u upload.Upload) (upload.Upload, bool, error) {
 		to, err := upload.Transition(u.State, upload.SignParts, upload.Client)
@@ -25,7 +27,7 @@ func (s *Store) StartMultipart(ctx context.Context, ws, id, s3UploadID string) (
 		if u.Mode != upload.Multipart {
 			return u, false, fault.New(fault.Conflict, "the upload has mode %s", u.Mode)
 		}
-		u.State, u.S3UploadID = to, s3UploadID
+		u.State, u.S3UploadID, u.ExpiresAt = to, s3UploadID, s.now().Add(limits.MultipartLife)
 		u.Rev++
 		return u, true, nil
 	})

@@ -73,7 +73,7 @@ func (c crowd) disturb(t *testing.T, action int) {
 		c.tolerate(t, c.s.ReleaseUpload(ctx, "alpha", c.u.ID))
 	case 2:
 		q := workspace.Quota{Bytes: 4000 + rand.Int64N(2000), Objects: 500, OpenUploads: 40, MaxObjectBytes: 1000}
-		_, err := c.s.SetQuota(ctx, "alpha", q)
+		_, err := c.s.SetQuota(ctx, "alpha", q, 0)
 		c.tolerate(t, err, fault.QuotaInUse)
 	case 3:
 		owner, err := c.s.PathOwner(ctx, "alpha", c.u.Path)

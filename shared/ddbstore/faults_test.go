@@ -75,7 +75,7 @@ func TestContentionIsTriedAgain(t *testing.T) {
 			}
 			q := roomy()
 			q.Bytes = 2000
-			if _, err := busy().SetQuota(t.Context(), "alpha", q); err != nil {
+			if _, err := busy().SetQuota(t.Context(), "alpha", q, 0); err != nil {
 				t.Error(err)
 			}
 			b.wantUsage("alpha", amount(0, 0, 0), amount(10, 1, 0))

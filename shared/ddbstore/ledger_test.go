@@ -33,13 +33,13 @@ func TestSetQuotaBoundaries(t *testing.T) {
 		{10_007, 3, 9, ""},
 	} {
 		q := workspace.Quota{Bytes: tc.bytes, Objects: tc.objects, OpenUploads: tc.uploads, MaxObjectBytes: 7}
-		changed, err := b.SetQuota(t.Context(), "alpha", q)
+		changed, err := b.SetQuota(t.Context(), "alpha", q, 0)
 		if fault.CodeOf(err) != tc.code || err == nil && changed.Quota != q {
 			t.Errorf("%+v: %v, want code %q", q, err, tc.code)
 		}
 		b.wantUsage("alpha", amount(200, 1, 1), amount(300, 1, 0))
 	}
-	_, err := b.SetQuota(t.Context(), "ghost", roomy())
+	_, err := b.SetQuota(t.Context(), "ghost", roomy(), 0)
 	wantCode(t, err, fault.NotFound)
 }
 
@@ -129,7 +129,7 @@ func (l *ledger) resize(rt *rapid.T) {
 		OpenUploads:    rapid.Int64Range(0, 6).Draw(rt, "uploads"),
 		MaxObjectBytes: 100,
 	}
-	changed, err := l.b.SetQuota(l.b.t.Context(), l.w.ID, q)
+	changed, err := l.b.SetQuota(l.b.t.Context(), l.w.ID, q, 0)
 	fits := q.Amount().Covers(l.reserved().Plus(l.stored))
 	switch {
 	case err == nil && fits:

@@ -14,9 +14,11 @@ import (
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
-// SetQuota changes a workspace's quota. It returns a QuotaInUse error, with the
-// figures, when less than the new quota would be free to take back.
-func (s *Store) SetQuota(ctx context.Context, ws string, q workspace.Quota) (workspace.Workspace, error) {
+// SetQuota changes a workspace's quota. ifRev, unless it is 0, is the rev that the
+// workspace must have: a PreconditionFailed error says that it has another. A
+// QuotaInUse error, with the figures, says that less than the new quota would be
+// free to take back.
+func (s *Store) SetQuota(ctx context.Context, ws string, q workspace.Quota, ifRev int64) (workspace.Workspace, error) {
 	if err := q.Validate(); err != nil {
 		return workspace.Workspace{}, err
 	}
@@ -25,6 +27,9 @@ func (s *Store) SetQuota(ctx context.Context, ws string, q workspace.Quota) (wor
 		w, err := s.Workspace(ctx, ws)
 		if err != nil {
 			return err
+		}
+		if ifRev != 0 && w.Rev != ifRev {
+			return fault.New(fault.PreconditionFailed, "the workspace has rev %d, not %d", w.Rev, ifRev).With("rev", w.Rev)
 		}
 		shards, err := s.shards(ctx, w)
 		if err != nil {

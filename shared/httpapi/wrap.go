@@ -57,11 +57,12 @@ func (h *wrapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(ctx)
 	handler, route := h.route(r)
 	defer h.finish(ctx, watched, line, route, begun)
-	if err := bufferBody(r); err != nil {
+	body, err := bufferBody(r)
+	if err != nil {
 		ProblemOf(ctx, err).Write(watched)
 		return
 	}
-	handler.ServeHTTP(watched, r)
+	handler.ServeHTTP(watched, r.WithContext(context.WithValue(ctx, bodyKey{}, body)))
 }
 
 // route finds the handler, and its pattern for the log. A path that the mux would
@@ -127,23 +128,31 @@ func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	}
 }
 
+type bodyKey struct{}
+
+// Body returns the body of the request of ctx as it was sent. It is not to be changed.
+func Body(ctx context.Context) []byte {
+	body, _ := ctx.Value(bodyKey{}).([]byte)
+	return body
+}
+
 // bufferBody reads the whole body, which in Lambda is in memory already, so that a limit
 // is a limit whoever reads it.
-func bufferBody(r *http.Request) error {
+func bufferBody(r *http.Request) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return nil
+		return nil, nil
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBodyBytes+1))
 	if err := errors.Join(err, r.Body.Close()); err != nil {
-		return fault.Wrap(fault.InvalidArgument, err, "the body could not be read to its end")
+		return nil, fault.Wrap(fault.InvalidArgument, err, "the body could not be read to its end")
 	}
 	if len(body) > MaxBodyBytes {
-		return fault.New(fault.TooLarge, "the request body is larger than %d bytes; objects are sent to storage, not here", MaxBodyBytes).
+		return nil, fault.New(fault.TooLarge, "the request body is larger than %d bytes; objects are sent to storage, not here", MaxBodyBytes).
 			With("limit", MaxBodyBytes)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	r.ContentLength = int64(len(body))
-	return nil
+	return body, nil
 }
 
 // statusWriter remembers the status.

@@ -77,6 +77,17 @@ func NewPresigner(ctx context.Context, cfg PresignerConfig) (*Presigner, error) 
 	}, nil
 }
 
+// Ready returns an error when nothing can be signed now, because no session can be had or
+// the one at hand is about to end.
+func (p *Presigner) Ready(ctx context.Context) error {
+	credentials, err := p.credentials.Retrieve(ctx)
+	if err != nil {
+		return fmt.Errorf("get the signer's session: %w", err)
+	}
+	_, err = lifetime(maxExpires, credentials, p.now())
+	return err
+}
+
 // PutRequest describes the one request that a signed PUT allows.
 type PutRequest struct {
 	Key         string

@@ -36,7 +36,7 @@ func routes(t *testing.T) []route {
 			all = append(all, route{strings.ToUpper(method), fill.Replace(path), op.Security[0]["token"][0]})
 		}
 	}
-	if len(all) != 16 {
+	if len(all) != 19 {
 		t.Fatalf("the document holds %d operations", len(all))
 	}
 	return all
@@ -45,7 +45,7 @@ func routes(t *testing.T) []route {
 // TestEveryRouteIsGuarded takes the routes from the document, so that none is forgotten.
 func TestEveryRouteIsGuarded(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	for _, r := range routes(t) {
 		w.refused(t, nil, r.method, r.path, "not even JSON", 401, "unauthenticated")
 		w.refused(t, token{"scope": everyScope}, r.method, r.path, nil, 401, "unauthenticated")
@@ -67,7 +67,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 
 func TestRoles(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	id := w.publish(t, "alpha", "a.txt", "a")
 	for role, want := range map[string][3]int{ // read, write, administer
 		"owner":  {200, 201, 200},
@@ -94,7 +94,7 @@ func TestRoles(t *testing.T) {
 
 func TestWhichWorkspace(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	w.must(t, admin(), "PUT", "/v1/workspaces/beta/members/alpha-reader", fields{"role": "reader"}, 200)
 	both := member("alpha", "reader")
 	both["stowage:workspaces"] = "alpha:reader beta:reader"
@@ -114,7 +114,7 @@ func TestWhichWorkspace(t *testing.T) {
 // this process removed it.
 func TestRemovalTakesEffect(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	reader := member("alpha", "reader")
 	w.must(t, reader, "GET", "/v1/usage", nil, 200)
 	if err := w.store.RemoveMember(t.Context(), "alpha", "alpha-reader"); err != nil { // another process does
@@ -134,7 +134,7 @@ func TestRemovalTakesEffect(t *testing.T) {
 // TestWorkspacesDoNotMeet tries to reach alpha's things as a member of beta.
 func TestWorkspacesDoNotMeet(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	var ids []string
 	for _, name := range []string{"a", "b", "c"} {
 		ids = append(ids, w.publish(t, "alpha", name, name))
@@ -164,7 +164,7 @@ func TestWorkspacesDoNotMeet(t *testing.T) {
 // TestStrangeNames: no name of a workspace or subject reaches the catalog's keys unlooked at.
 func TestStrangeNames(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	for _, ws := range []string{"alpha%23USAGE", "ALPHA", "%20", "alpha%2Fbeta", strings.Repeat("a", 3000), "%FF", "%00"} {
 		for _, who := range []token{admin(), member("alpha", "owner")} {
 			w.refused(t, who, "GET", "/v1/workspaces/"+ws, nil, 404, "not_found")
@@ -185,7 +185,7 @@ func TestStrangeNames(t *testing.T) {
 
 func TestPrincipalOfMachineNeedsBothClaims(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	// A user whose subject is made to look like a client is one only if the token says so.
 	p, _ := httpapi.NewPrincipal(token{"sub": "ops", "client_id": "web", "scope": everyScope})
 	if p.Machine() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
@@ -11,32 +12,59 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stowage-dev/stowage/shared/catalog"
+	"github.com/stowage-dev/stowage/shared/closing"
+	"github.com/stowage-dev/stowage/shared/completion"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
+	"github.com/stowage-dev/stowage/shared/idempotency"
+	"github.com/stowage-dev/stowage/shared/ratelimit"
 	"github.com/stowage-dev/stowage/shared/s3store"
+	"github.com/stowage-dev/stowage/shared/upload"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
 // Signer signs the requests with which clients move bytes.
 type Signer interface {
+	// Ready returns an error when nothing can be signed now.
+	Ready(ctx context.Context) error
 	PresignPut(ctx context.Context, put s3store.PutRequest) (s3store.Signed, error)
+	PresignParts(ctx context.Context, u upload.Upload, parts []upload.Part, expires time.Duration) ([]s3store.Signed, error)
 	PresignGet(ctx context.Context, get s3store.GetRequest) (s3store.Signed, error)
+}
+
+// Storage runs multipart uploads, and closes the keys of uploads that were aborted.
+type Storage interface {
+	completion.Storage
+	closing.Storage
+	CreateMultipart(ctx context.Context, u upload.Upload) (s3UploadID string, err error)
+	ListParts(ctx context.Context, u upload.Upload, after, limit int) (parts []upload.Part, next int, err error)
+	AbortMultipart(ctx context.Context, u upload.Upload) error
 }
 
 // Deps is what the API works with.
 type Deps struct {
 	Catalog Catalog
 	Signer  Signer
-	Cursors Cursors
-	Log     *slog.Logger
+	Storage Storage
+	// Completions takes the uploads that storage needs long to complete.
+	Completions completion.Queue
+	Cursors     Cursors
+	// Idempotency keeps what came of requests with an Idempotency-Key.
+	Idempotency *idempotency.Store
+	Log         *slog.Logger
 	// NewID makes the ids of objects, uploads and requests: ULIDs.
 	NewID func() string
 	Now   func() time.Time
+	// Random returns a number in [0, n). Nil: rand.Int64N.
+	Random func(n int64) int64
 }
 
 type api struct {
 	Deps
-	members *memberships
+	members   *memberships
+	limiter   *ratelimit.Limiter
+	completer *completion.Completer
+	closer    *closing.Closer
 }
 
 // now is the time as the catalog can store it, so that an answer tells what a later one will.
@@ -45,7 +73,18 @@ func (a *api) now() time.Time { return a.Now().UTC().Truncate(catalog.Precision)
 // New returns the API.
 func New(deps Deps) http.Handler {
 	mux := http.NewServeMux()
-	a := &api{Deps: deps, members: newMemberships(deps.Catalog, deps.Now)}
+	if deps.Random == nil {
+		deps.Random = rand.Int64N
+	}
+	a := &api{
+		Deps:    deps,
+		members: newMemberships(deps.Catalog, deps.Now),
+		limiter: ratelimit.New(deps.Catalog, deps.Now, deps.Random),
+		completer: completion.New(completion.Deps{
+			Catalog: deps.Catalog, Storage: deps.Storage, Queue: deps.Completions, Log: deps.Log, Now: deps.Now,
+		}),
+		closer: closing.New(deps.Storage, deps.Catalog),
+	}
 	a.register(httpapi.NewRoutes(mux))
 	return httpapi.Wrap(mux, httpapi.Options{Log: deps.Log, NewID: deps.NewID, Now: deps.Now})
 }
@@ -109,11 +148,21 @@ func register[I, O any](a *api, routes *httpapi.Routes, op operation, handle fun
 	codes := append([]fault.Code{fault.Unauthenticated, fault.Forbidden}, op.codes...)
 	if op.access.in == byHeader {
 		codes = append(codes, fault.WorkspaceRequired)
-		described.Parameters = []*huma.Param{{
+		described.Parameters = append(described.Parameters, &huma.Param{
 			Name: workspaceHeader, In: "header",
 			Description: "Which workspace, when the token lists several.",
 			Schema:      &huma.Schema{Type: "string"},
-		}}
+		})
+	}
+	if op.access.in == byHeader && op.method != http.MethodGet {
+		// Administrators are not held up by what members do.
+		codes = append(codes, fault.RateLimited)
+		described.Middlewares = append(described.Middlewares, a.limited)
+	}
+	if op.method != http.MethodGet {
+		codes = append(codes, keyCodes()...)
+		described.Parameters = append(described.Parameters, keyParameter())
+		described.Middlewares = append(described.Middlewares, a.keyed(op.method+" "+op.path))
 	}
 	httpapi.Register(routes, described, codes, handle)
 }

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -20,34 +19,54 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/oklog/ulid/v2"
 
 	"github.com/stowage-dev/stowage/functions/internal/uploadapi"
-	s3engine "github.com/stowage-dev/stowage/scripts/local/engines/s3"
 	"github.com/stowage-dev/stowage/shared/catalog"
 	"github.com/stowage-dev/stowage/shared/cursor"
 	"github.com/stowage-dev/stowage/shared/ddbstore"
 	"github.com/stowage-dev/stowage/shared/ddbstore/ddbtest"
 	"github.com/stowage-dev/stowage/shared/httpapi"
+	"github.com/stowage-dev/stowage/shared/idempotency"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/s3store"
 )
 
-// TestMain runs a DynamoDB engine beside the tests, and is the S3 engine when it is
-// started as that.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == s3engine.Command {
-		os.Exit(s3engine.Main(os.Args, os.Stdin))
-	}
-	os.Exit(ddbtest.Main(m))
-}
-
-// world is one API on a table of its own, with the workspaces alpha and beta.
+// world is one API on tables of its own, with the workspaces alpha and beta.
 type world struct {
+	deps    uploadapi.Deps
 	handler http.Handler
 	store   *ddbstore.Store
+	queue   *queue
+	creds   aws.Credentials
 	log     *bytes.Buffer
 	clock   *clock
+}
+
+// restarted is another process of the same API: it shares what is stored and nothing else.
+// change, unless it is nil, changes what it works with.
+func (w *world) restarted(change func(*uploadapi.Deps)) *world {
+	other := *w
+	if change != nil {
+		change(&other.deps)
+	}
+	other.handler = uploadapi.New(other.deps)
+	return &other
+}
+
+// queue keeps the messages that are sent.
+type queue struct {
+	mu       sync.Mutex
+	messages []string
+}
+
+func (q *queue) Send(_ context.Context, body []byte, _ time.Duration) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.messages = append(q.messages, string(body))
+	return nil
 }
 
 // clock is the real time, moved on by the tests.
@@ -73,19 +92,18 @@ type oneRing struct{ ring *cursor.Ring }
 func (r oneRing) Ring(context.Context) (*cursor.Ring, error)  { return r.ring, nil }
 func (r oneRing) Renew(context.Context) (*cursor.Ring, error) { return r.ring, nil }
 
-// newWorld signs for the S3 server at endpoint, or for AWS's own when that is empty.
-func newWorld(tb testing.TB, endpoint string, creds aws.Credentials) *world {
+func newWorld(tb testing.TB) *world {
 	tb.Helper()
 	db := ddbtest.Client(nil)
-	w := &world{log: &bytes.Buffer{}, clock: &clock{}}
+	w := &world{creds: session(tb), log: &bytes.Buffer{}, clock: &clock{}, queue: &queue{}}
 	w.store = ddbstore.New(db, ddbstore.Config{Table: ddbtest.NewTable(tb, db, catalog.MainTable()), Now: w.clock.now})
-	opts := s3.Options{Region: "eu-central-1"}
-	if endpoint != "" {
-		opts.BaseEndpoint, opts.UsePathStyle = &endpoint, true
-	}
-	signer, err := s3store.NewPresigner(context.Background(), s3store.PresignerConfig{
-		Bucket: "content", Client: s3.New(opts), Now: w.clock.now,
-		Credentials: credentials.StaticCredentialsProvider{Value: creds},
+	credential := credentials.StaticCredentialsProvider{Value: w.creds}
+	client := s3.New(s3.Options{
+		Region: testRegion, Credentials: credential, BaseEndpoint: &storageEngine.endpoint, UsePathStyle: true,
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
+	})
+	presigner, err := s3store.NewPresigner(context.Background(), s3store.PresignerConfig{
+		Bucket: testBucket, Client: client, Now: w.clock.now, Credentials: credential,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -94,10 +112,15 @@ func newWorld(tb testing.TB, endpoint string, creds aws.Credentials) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w.handler = uploadapi.New(uploadapi.Deps{
-		Catalog: w.store, Signer: signer, Cursors: cursor.NewCodec(oneRing{ring}, rand.Reader),
-		Log: slog.New(slog.NewJSONHandler(w.log, nil)), NewID: uploadapi.NewIDs(w.clock.now, rand.Reader), Now: w.clock.now,
-	})
+	newID := uploadapi.NewIDs(w.clock.now, rand.Reader)
+	w.deps = uploadapi.Deps{
+		Catalog: w.store, Signer: presigner, Completions: w.queue,
+		Storage:     &s3store.Signer{Presigner: presigner, Multipart: s3store.NewMultipart(client, testBucket), Sealer: s3store.NewSealer(client, testBucket)},
+		Idempotency: idempotency.New(db, idempotency.Config{Table: recordsTable(tb, db), Now: w.clock.now, NewID: newID}),
+		Cursors:     cursor.NewCodec(oneRing{ring}, rand.Reader),
+		Log:         slog.New(slog.NewJSONHandler(w.log, nil)), NewID: newID, Now: w.clock.now,
+	}
+	w.handler = uploadapi.New(w.deps)
 	founder := token{"sub": "founder", "client_id": "founder", "scope": everyScope}
 	for _, ws := range []string{"alpha", "beta"} {
 		w.must(tb, founder, "POST", "/v1/workspaces", fields{"id": ws, "name": ws}, 201)
@@ -108,10 +131,14 @@ func newWorld(tb testing.TB, endpoint string, creds aws.Credentials) *world {
 	return w
 }
 
-// plain is a world that signs with made-up credentials.
-func plain(tb testing.TB) *world {
+// recordsTable creates the table of idempotency records.
+func recordsTable(tb testing.TB, db *dynamodb.Client) string {
 	tb.Helper()
-	return newWorld(tb, "", aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token", CanExpire: true, Expires: time.Now().Add(48 * time.Hour)})
+	in := ddbtest.Input("records-"+ulid.Make().String(), catalog.IdempotencyTable())
+	if _, err := db.CreateTable(tb.Context(), in); err != nil {
+		tb.Fatal(err)
+	}
+	return *in.TableName
 }
 
 // fields is a JSON object.

@@ -4,7 +4,10 @@ import (
 	"context"
 
 	"github.com/stowage-dev/stowage/shared/catalog"
+	"github.com/stowage-dev/stowage/shared/closing"
+	"github.com/stowage-dev/stowage/shared/completion"
 	"github.com/stowage-dev/stowage/shared/object"
+	"github.com/stowage-dev/stowage/shared/ratelimit"
 	"github.com/stowage-dev/stowage/shared/upload"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
@@ -22,7 +25,7 @@ type Catalog interface {
 type Workspaces interface {
 	CreateWorkspace(ctx context.Context, w workspace.Workspace, owner workspace.Member) error
 	Workspace(ctx context.Context, ws string) (workspace.Workspace, error)
-	SetQuota(ctx context.Context, ws string, q workspace.Quota) (workspace.Workspace, error)
+	SetQuota(ctx context.Context, ws string, q workspace.Quota, ifRev int64) (workspace.Workspace, error)
 	Usage(ctx context.Context, ws string) (workspace.Usage, error)
 }
 
@@ -34,10 +37,13 @@ type Members interface {
 	Members(ctx context.Context, ws string, page catalog.Page) ([]workspace.Member, string, error)
 }
 
-// Uploads keeps uploads and the quota that they hold.
+// Uploads keeps uploads, the quota that they hold, and how fast they may be opened.
 type Uploads interface {
+	completion.Catalog
+	closing.Quota
+	ratelimit.Catalog
 	OpenUpload(ctx context.Context, w workspace.Workspace, u upload.Upload) (upload.Upload, error)
-	Upload(ctx context.Context, ws, id string) (upload.Upload, error)
+	StartMultipart(ctx context.Context, ws, id, s3UploadID string) (upload.Upload, error)
 	EndUpload(ctx context.Context, ws, id string, event upload.Event, by upload.Actor) (upload.Upload, error)
 }
 

@@ -1,58 +1,15 @@
 package uploadapi_test
 
 import (
-	"context"
-	"crypto/rand"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-
-	s3engine "github.com/stowage-dev/stowage/scripts/local/engines/s3"
-	"github.com/stowage-dev/stowage/scripts/local/gateway/identity"
 )
-
-// startStorage runs a real S3 server, with credentials of a role session.
-func startStorage(t *testing.T) (endpoint string, creds aws.Credentials) {
-	t.Helper()
-	master := make([]byte, identity.MasterKeySize)
-	if _, err := rand.Read(master); err != nil {
-		t.Fatal(err)
-	}
-	issuer, err := identity.New(identity.Config{MasterKey: master})
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine, err := s3engine.Start(t.Context(), s3engine.Config{
-		Dir: t.TempDir(), Region: "eu-central-1", MasterKey: master,
-		Buckets: []s3engine.Bucket{{Name: "content", Versioned: true}},
-		OnEvent: func(context.Context, s3engine.Event) error { return nil },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := engine.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	session, _, err := issuer.IssueSession(identity.Session{RoleARN: "arn:aws:iam::000000000000:role/Signer", Name: "UploadApi", Duration: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return engine.Endpoint(), aws.Credentials{
-		AccessKeyID: session.AccessKeyID, SecretAccessKey: session.SecretAccessKey, SessionToken: session.SessionToken,
-		CanExpire: true, Expires: session.Expires,
-	}
-}
 
 // TestJourney takes bytes all the way: opened, put into S3, published as ingest does, found,
 // downloaded and deleted, with the quota right at each step.
 func TestJourney(t *testing.T) {
 	t.Parallel()
-	endpoint, creds := startStorage(t)
-	w := newWorld(t, endpoint, creds)
+	w := newWorld(t)
 	writer, content := member("alpha", "writer"), "the third quarter was fine\n"
 
 	opened := w.must(t, writer, "POST", "/v1/uploads", fields{
@@ -103,7 +60,7 @@ func TestJourney(t *testing.T) {
 		t.Errorf("usage after a soft delete: %s", got)
 	}
 
-	for _, secret := range []string{"X-Amz-Signature", "bersicht", "Ann", creds.SessionToken[:20]} {
+	for _, secret := range []string{"X-Amz-Signature", "bersicht", "Ann", w.creds.SessionToken[:20]} {
 		if strings.Contains(w.log.String(), secret) {
 			t.Errorf("the log holds %q", secret)
 		}

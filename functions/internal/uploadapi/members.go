@@ -8,6 +8,7 @@ import (
 
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
+	"github.com/stowage-dev/stowage/shared/idempotency"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
@@ -86,11 +87,17 @@ func (a *api) putMember(ctx context.Context, in *newMember) (*memberAnswer, erro
 	if err := m.Validate(); err != nil {
 		return nil, inside("path.", err)
 	}
-	if err := a.Catalog.PutMember(ctx, m); err != nil {
-		return nil, fmt.Errorf("put member %s of %s: %w", in.Sub, c.workspace, err)
+	view, err := once(ctx, a, func(ctx context.Context, _ idempotency.Claim) (memberView, error) {
+		if err := a.Catalog.PutMember(ctx, m); err != nil {
+			return memberView{}, fmt.Errorf("put member %s of %s: %w", in.Sub, c.workspace, err)
+		}
+		a.members.forget(c.workspace, in.Sub)
+		return viewMember(m), nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	a.members.forget(c.workspace, in.Sub)
-	return &memberAnswer{Body: viewMember(m)}, nil
+	return &memberAnswer{Body: view}, nil
 }
 
 func (a *api) getMember(ctx context.Context, in *MemberPath) (*memberAnswer, error) {
@@ -104,9 +111,11 @@ func (a *api) getMember(ctx context.Context, in *MemberPath) (*memberAnswer, err
 
 func (a *api) removeMember(ctx context.Context, in *MemberPath) (*struct{}, error) {
 	ws := callerFrom(ctx).workspace
-	if err := a.Catalog.RemoveMember(ctx, ws, in.Sub); err != nil && !fault.Is(err, fault.NotFound) {
-		return nil, fmt.Errorf("remove member %s of %s: %w", in.Sub, ws, err)
-	}
-	a.members.forget(ws, in.Sub)
-	return nil, nil
+	return nil, onceOnly(ctx, a, func(ctx context.Context) error {
+		if err := a.Catalog.RemoveMember(ctx, ws, in.Sub); err != nil && !fault.Is(err, fault.NotFound) {
+			return fmt.Errorf("remove member %s of %s: %w", in.Sub, ws, err)
+		}
+		a.members.forget(ws, in.Sub)
+		return nil
+	})
 }

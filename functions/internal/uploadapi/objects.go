@@ -127,10 +127,12 @@ func (a *api) deleteObject(ctx context.Context, in *objectDelete) (*struct{}, er
 	if !object.IsID(in.ID) {
 		return nil, noObject()
 	}
-	if _, err := a.Catalog.DeleteObject(ctx, callerFrom(ctx).workspace, in.ID, ifRev, callerFrom(ctx).sub); err != nil {
-		return nil, fmt.Errorf("delete object %s: %w", in.ID, err)
-	}
-	return nil, nil
+	return nil, onceOnly(ctx, a, func(ctx context.Context) error {
+		if _, err := a.Catalog.DeleteObject(ctx, callerFrom(ctx).workspace, in.ID, ifRev, callerFrom(ctx).sub); err != nil {
+			return fmt.Errorf("delete object %s: %w", in.ID, err)
+		}
+		return nil
+	})
 }
 
 func etag(rev int64) string { return `"` + strconv.FormatInt(rev, 10) + `"` }
@@ -144,7 +146,7 @@ func revOf(ifMatch string) (int64, error) {
 	text, closed := strings.CutSuffix(quoted, `"`)
 	rev, err := strconv.ParseInt(text, 10, 64)
 	if !ok || !closed || err != nil || rev < 1 || etag(rev) != ifMatch {
-		return 0, fault.Invalid("header.If-Match", "must be the ETag of the object, such as \"3\" with its quotes, or *")
+		return 0, fault.Invalid("header.If-Match", "must be an ETag that was answered, such as \"3\" with its quotes, or *")
 	}
 	return rev, nil
 }

@@ -40,7 +40,7 @@ func pages(t *testing.T, w *world, query url.Values) (paths []string, cursors []
 
 func TestFoldersInPages(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	want := map[string][]string{}
 	for _, folder := range []string{"", "a", "a/b", "ü"} {
 		for i := range 7 {
@@ -74,7 +74,7 @@ func TestFoldersInPages(t *testing.T) {
 
 func TestListsByState(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	var deleted []string
 	for i := range 5 {
 		path := fmt.Sprintf("folder-%d/x", i)
@@ -98,7 +98,7 @@ func TestListsByState(t *testing.T) {
 
 func TestContent(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	reader := member("alpha", "reader")
 	id := w.publish(t, "alpha", "reports/q3.txt", "x")
 	for query, want := range map[string]url.Values{
@@ -133,7 +133,7 @@ func TestContent(t *testing.T) {
 
 func TestDeleteIfMatch(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	writer := member("alpha", "writer")
 	id := w.publish(t, "alpha", "a.txt", "x")
 	for _, bad := range []string{"1", `W/"1"`, `"01"`, `"0"`, `"-1"`, `"+1"`, `"x"`, `"1`, `"1", "2"`} {
@@ -155,7 +155,7 @@ func TestDeleteIfMatch(t *testing.T) {
 // TestThroughTheGateway sends a sample event of API Gateway, as Lambda would.
 func TestThroughTheGateway(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	id := w.publish(t, "alpha", "a.txt", "x")
 	var in events.APIGatewayV2HTTPRequest
 	if err := json.Unmarshal(samples.Read("apigatewayv2/get-object"), &in); err != nil {
@@ -178,7 +178,7 @@ func TestThroughTheGateway(t *testing.T) {
 
 func TestDerivative(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	reader := member("alpha", "reader")
 	id := w.publish(t, "alpha", "holiday/beach.jpeg", "x")
 	w.refused(t, reader, "GET", "/v1/objects/"+id+"/content?derivative=256", nil, 404, "not_found")
@@ -216,7 +216,7 @@ func TestDerivative(t *testing.T) {
 
 func TestWhyThereIsNoDerivative(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	id := w.publish(t, "alpha", "huge.png", "x")
 	o, err := w.store.Object(t.Context(), "alpha", id)
 	if err != nil {

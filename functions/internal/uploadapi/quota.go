@@ -7,6 +7,7 @@ import (
 
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
+	"github.com/stowage-dev/stowage/shared/idempotency"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
@@ -23,10 +24,12 @@ func viewQuota(q workspace.Quota) quotaView {
 
 type quotaInput struct {
 	WorkspacePath
-	Body quotaView
+	IfMatch string `header:"If-Match" maxLength:"64" doc:"The ETag that the workspace must still have."`
+	Body    quotaView
 }
 
 type quotaAnswer struct {
+	ETag string `header:"ETag" doc:"The rev of the workspace, in quotes."`
 	Body quotaView
 }
 
@@ -55,7 +58,7 @@ func (a *api) quotaRoutes(routes *httpapi.Routes) {
 		id: "putQuota", method: http.MethodPut, path: "/v1/workspaces/{ws}/quota", tag: "workspaces",
 		summary: "Set a quota",
 		detail:  "A quota that is lower than what is stored and reserved is refused, with the numbers.",
-		access:  toAdmin(), codes: []fault.Code{fault.NotFound, fault.QuotaInUse},
+		access:  toAdmin(), codes: []fault.Code{fault.NotFound, fault.QuotaInUse, fault.PreconditionFailed},
 	}, a.putQuota)
 	register(a, routes, operation{
 		id: "getUsage", method: http.MethodGet, path: "/v1/usage", tag: "workspaces",
@@ -69,7 +72,7 @@ func (a *api) getQuota(ctx context.Context, _ *WorkspacePath) (*quotaAnswer, err
 	if err != nil {
 		return nil, err
 	}
-	return &quotaAnswer{Body: viewQuota(w.Quota)}, nil
+	return &quotaAnswer{ETag: etag(w.Rev), Body: viewQuota(w.Quota)}, nil
 }
 
 func (a *api) putQuota(ctx context.Context, in *quotaInput) (*quotaAnswer, error) {
@@ -81,11 +84,40 @@ func (a *api) putQuota(ctx context.Context, in *quotaInput) (*quotaAnswer, error
 	if err := q.Validate(); err != nil {
 		return nil, inBody(err)
 	}
-	w, err := a.Catalog.SetQuota(ctx, ws, q)
+	ifRev, err := revOf(in.IfMatch)
 	if err != nil {
-		return nil, fmt.Errorf("set the quota of %s: %w", ws, err)
+		return nil, err
 	}
-	return &quotaAnswer{Body: viewQuota(w.Quota)}, nil
+	set, err := once(ctx, a, func(ctx context.Context, claim idempotency.Claim) (revisedQuota, error) {
+		w, err := a.Catalog.SetQuota(ctx, ws, q, ifRev)
+		if fault.Is(err, fault.PreconditionFailed) && !claim.First() {
+			w, err = a.quotaWasSet(ctx, q, ifRev+1, err)
+		}
+		if err != nil {
+			return revisedQuota{}, fmt.Errorf("set the quota of %s: %w", ws, err)
+		}
+		return revisedQuota{Rev: w.Rev, Quota: viewQuota(w.Quota)}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &quotaAnswer{ETag: etag(set.Rev), Body: set.Quota}, nil
+}
+
+// revisedQuota is what is kept of a quota that was set for a repetition of the request.
+type revisedQuota struct {
+	Rev   int64     `json:"rev"`
+	Quota quotaView `json:"quota"`
+}
+
+// quotaWasSet returns the workspace when an earlier attempt of the request, whose end
+// nobody saw, made the very change; otherwise refusal.
+func (a *api) quotaWasSet(ctx context.Context, q workspace.Quota, rev int64, refusal error) (workspace.Workspace, error) {
+	w, err := a.workspace(ctx)
+	if err == nil && (w.Rev != rev || w.Quota != q) {
+		err = refusal
+	}
+	return w, err
 }
 
 func (a *api) getUsage(ctx context.Context, _ *struct{}) (*usageAnswer, error) {

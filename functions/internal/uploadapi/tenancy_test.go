@@ -8,7 +8,7 @@ import (
 
 func TestCreateWorkspace(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	ann := token{"sub": "ann", "client_id": "web", "scope": everyScope}
 	made := w.must(t, ann, "POST", "/v1/workspaces", fields{"id": "gamma", "name": "Gamma Ünit"}, 201)
 	if made.header.Get("Location") != "/v1/workspaces/gamma" || made.text("createdBy") != "ann" || made.at("quota.objects") != 100000.0 {
@@ -31,7 +31,7 @@ func TestCreateWorkspace(t *testing.T) {
 
 func TestWorkspaceIDs(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	for _, id := range []string{"", "ab", strings.Repeat("a", 41), "-abc", "abc-", "Abc", "a_b", "a b", "a#b", "a/b", "é-é", "abc\n"} {
 		out := w.refused(t, admin(), "POST", "/v1/workspaces", fields{"id": id, "name": "x"}, 400, "invalid_argument")
 		if !strings.Contains(out.body, `"location":"body.id"`) {
@@ -48,7 +48,7 @@ func TestWorkspaceIDs(t *testing.T) {
 
 func TestMembers(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	put := func(sub, role string, status int) {
 		t.Helper()
 		if out := w.call(t, member("alpha", "owner"), "PUT", "/v1/workspaces/alpha/members/"+sub, fields{"role": role}); out.status != status {
@@ -76,7 +76,7 @@ func TestMembers(t *testing.T) {
 
 func TestMembersInPages(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	for i := range 7 {
 		w.must(t, admin(), "PUT", fmt.Sprintf("/v1/workspaces/alpha/members/m-%d", i), fields{"role": "reader"}, 200)
 	}
@@ -102,7 +102,7 @@ func TestMembersInPages(t *testing.T) {
 
 func TestQuota(t *testing.T) {
 	t.Parallel()
-	w := plain(t)
+	w := newWorld(t)
 	owner, writer := member("alpha", "owner"), member("alpha", "writer")
 	quota := func(bytes, objects, uploads, largest int) fields {
 		return fields{"bytes": bytes, "objects": objects, "openUploads": uploads, "maxObjectBytes": largest}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
+	"github.com/stowage-dev/stowage/shared/idempotency"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
@@ -47,6 +48,7 @@ type newWorkspace struct {
 
 type createdWorkspace struct {
 	Location string `header:"Location"`
+	ETag     string `header:"ETag" doc:"The rev, in quotes."`
 	Body     workspaceView
 }
 
@@ -56,6 +58,7 @@ type WorkspacePath struct {
 }
 
 type workspaceAnswer struct {
+	ETag string `header:"ETag" doc:"The rev, in quotes."`
 	Body workspaceView
 }
 
@@ -91,10 +94,31 @@ func (a *api) createWorkspace(ctx context.Context, in *newWorkspace) (*createdWo
 	if err := fault.Join(w.Validate(), owner.Validate()); err != nil {
 		return nil, inBody(err)
 	}
-	if err := a.Catalog.CreateWorkspace(ctx, w, owner); err != nil {
-		return nil, fmt.Errorf("create workspace %s: %w", w.ID, err)
+	view, err := once(ctx, a, func(ctx context.Context, claim idempotency.Claim) (workspaceView, error) {
+		made := w
+		err := a.Catalog.CreateWorkspace(ctx, w, owner)
+		if fault.Is(err, fault.Conflict) && !claim.First() {
+			made, err = a.wasCreated(ctx, w, err)
+		}
+		if err != nil {
+			return workspaceView{}, fmt.Errorf("create workspace %s: %w", w.ID, err)
+		}
+		return viewWorkspace(made), nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return &createdWorkspace{Location: "/v1/workspaces/" + w.ID, Body: viewWorkspace(w)}, nil
+	return &createdWorkspace{Location: "/v1/workspaces/" + w.ID, ETag: etag(1), Body: view}, nil
+}
+
+// wasCreated returns the workspace that exists when an earlier attempt of the request, whose
+// end nobody saw, created it; otherwise refusal.
+func (a *api) wasCreated(ctx context.Context, w workspace.Workspace, refusal error) (workspace.Workspace, error) {
+	found, err := a.Catalog.Workspace(ctx, w.ID)
+	if err == nil && (found.Rev != 1 || found.CreatedBy != w.CreatedBy || found.Name != w.Name) {
+		err = refusal
+	}
+	return found, err //nolint:wrapcheck // the caller names the workspace
 }
 
 func (a *api) getWorkspace(ctx context.Context, _ *WorkspacePath) (*workspaceAnswer, error) {
@@ -102,7 +126,7 @@ func (a *api) getWorkspace(ctx context.Context, _ *WorkspacePath) (*workspaceAns
 	if err != nil {
 		return nil, err
 	}
-	return &workspaceAnswer{Body: viewWorkspace(w)}, nil
+	return &workspaceAnswer{ETag: etag(w.Rev), Body: viewWorkspace(w)}, nil
 }
 
 // workspace reads the one that the request is about.
