@@ -34,6 +34,7 @@ func (s *Service) addUploadAPI() {
 		"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem")
 	s.data.Catalog.GrantQueryIndex(role, catalog.FolderIndex)
 	s.data.Catalog.GrantQueryIndex(role, catalog.StateIndex)
+	s.data.Idempotency.Grant(role, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
 	role.AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Actions:   jsii.Strings("secretsmanager:GetSecretValue"),
 		Resources: &[]*string{secret.SecretArn()},
