@@ -68,7 +68,8 @@ func (m *Multipart) ListParts(ctx context.Context, u upload.Upload, after, limit
 	}
 	for _, p := range out.Parts {
 		parts = append(parts, upload.Part{
-			Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size), ETag: strings.Trim(aws.ToString(p.ETag), `"`),
+			Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size),
+			ETag: strings.Trim(aws.ToString(p.ETag), `"`), CRC64NVME: aws.ToString(p.ChecksumCRC64NVME),
 		})
 	}
 	if aws.ToBool(out.IsTruncated) && len(parts) > 0 {
@@ -93,8 +94,9 @@ func (m *Multipart) AllParts(ctx context.Context, u upload.Upload) ([]upload.Par
 	}
 }
 
-// CompleteMultipart has S3 make one object of parts, of the size that was declared, with
-// the checksum that was declared if one was, and only if nothing is stored at the key.
+// CompleteMultipart has S3 make one object of parts, which ListParts returned, of the size
+// that was declared, with the checksum that was declared if one was, and only if nothing is
+// stored at the key.
 //
 // It returns fault.NotFound when S3 does not know the multipart upload, and
 // fault.PreconditionFailed when something is stored: either may be the effect of an earlier
@@ -105,6 +107,9 @@ func (m *Multipart) CompleteMultipart(ctx context.Context, u upload.Upload, part
 	completed := make([]types.CompletedPart, len(parts))
 	for i, p := range parts {
 		completed[i] = types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(`"` + p.ETag + `"`)}
+		if p.CRC64NVME != "" {
+			completed[i].ChecksumCRC64NVME = aws.String(p.CRC64NVME)
+		}
 	}
 	in := &s3.CompleteMultipartUploadInput{
 		Bucket:          &m.bucket,

@@ -18,6 +18,9 @@ type Part struct {
 	Size   int64 // bytes
 	// ETag is S3's name for the bytes, without quotes: "" until they are there.
 	ETag string
+	// CRC64NVME is the checksum that S3 computed of the part, base64: "" when it
+	// tells none.
+	CRC64NVME string
 }
 
 // Completion is what a client said when it completed a multipart upload.

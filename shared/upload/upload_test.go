@@ -35,7 +35,9 @@ func TestValidate(t *testing.T) {
 		{"negative size", func(u *upload.Upload) { u.Size = -1 }, fault.InvalidArgument, "size"},
 		{"largest single", func(u *upload.Upload) { u.Size = limits.SinglePutBytes }, "", ""},
 		{"one more", func(u *upload.Upload) { u.Size = limits.SinglePutBytes + 1 }, fault.TooLarge, ""},
-		{"multipart", func(u *upload.Upload) { u.Size, u.Mode, u.SHA256, u.PartSize = limits.SinglePutBytes+1, upload.Multipart, "", limits.PartBytes }, "", ""},
+		{"multipart", func(u *upload.Upload) {
+			u.Size, u.Mode, u.SHA256, u.PartSize = limits.SinglePutBytes+1, upload.Multipart, "", limits.PartBytes
+		}, "", ""},
 		{"single without a checksum", func(u *upload.Upload) { u.SHA256 = "" }, fault.InvalidArgument, "sha256"},
 		{"short checksum", func(u *upload.Upload) { u.SHA256 = digest(31) }, fault.InvalidArgument, "sha256"},
 		{"long checksum", func(u *upload.Upload) { u.SHA256 = digest(33) }, fault.InvalidArgument, "sha256"},
