@@ -1,0 +1,104 @@
+package chaos
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strings"
+
+	"github.com/stowage-dev/stowage/scripts/local/gateway"
+)
+
+// Service stands before the handler of a service behind the gateway: what reaches
+// it is allowed. It also ends the runs of functions between two of their calls.
+func (c *Chaos) Service(name string, next http.Handler) http.Handler {
+	busy := c.busy(name, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		call := gateway.CallFrom(r.Context())
+		if call == nil || c.calm() {
+			next.ServeHTTP(w, r)
+			return
+		}
+		var of *run
+		if call.Caller != nil {
+			of = c.runs.of(call.Caller.AccessKeyID)
+		}
+		if of == nil {
+			busy(w, r, call)
+			return
+		}
+		before, after := of.call()
+		switch {
+		case before:
+			of.finish()
+			w.WriteHeader(http.StatusServiceUnavailable) // nobody reads it
+		case after:
+			busy(&unread{header: http.Header{}}, r, call)
+			of.finish()
+		default:
+			busy(w, r, call)
+		}
+	})
+}
+
+// unread takes an answer that nobody will read.
+type unread struct{ header http.Header }
+
+func (u *unread) Header() http.Header         { return u.header }
+func (u *unread) WriteHeader(int)             {}
+func (u *unread) Write(b []byte) (int, error) { return len(b), nil }
+
+// serve serves a call, or answers it instead of its service.
+type serve func(w http.ResponseWriter, r *http.Request, call *gateway.Call)
+
+// busy is a service that is not always up to its work.
+func (c *Chaos) busy(name string, next http.Handler) serve {
+	at := source{Services, name}
+	work := func(w http.ResponseWriter, r *http.Request, _ *gateway.Call) { next.ServeHTTP(w, r) }
+	switch name {
+	case gateway.DynamoDB:
+		work = c.transactions(at, c.unprocessed(at, c.staleIndexes(at, work)))
+	case "events", "sqs":
+		work = c.partial(at, work)
+	}
+	return func(w http.ResponseWriter, r *http.Request, call *gateway.Call) {
+		if c.cfg.Engines[name] != nil {
+			if _, struck := c.strike(at, Restarts); struck {
+				c.restarts.begin(name)
+			}
+		}
+		if numbers, struck := c.strike(at, Throttles); struck {
+			gateway.WriteError(w, call, throttle(numbers, call))
+			return
+		}
+		work(w, r, call)
+	}
+}
+
+// throttle is a service's refusal of a call that comes too soon.
+// Sources: the services' API references, "Errors" and "Common Errors".
+func throttle(numbers *rand.Rand, call *gateway.Call) *gateway.Denial {
+	d := &gateway.Denial{Status: http.StatusBadRequest, Code: "ThrottlingException", Message: "Rate exceeded"}
+	switch call.Service {
+	case gateway.S3:
+		return &gateway.Denial{Status: http.StatusServiceUnavailable, Code: "SlowDown", Message: "Please reduce your request rate."}
+	case gateway.DynamoDB:
+		if strings.HasPrefix(call.Name, "Transact") && numbers.IntN(2) == 0 {
+			n := len(transactionItems(call.Body))
+			if n > 0 {
+				return canceled(n, map[int]reason{numbers.IntN(n): {"ThrottlingError", "Throughput exceeds the current capacity of your table or index. " +
+					"DynamoDB is automatically scaling your table or index so please try again shortly."}})
+			}
+		}
+		if numbers.IntN(2) == 0 {
+			d.Code = "ProvisionedThroughputExceededException"
+			d.Message = "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API."
+			return d
+		}
+		d.Message = "Throughput exceeds the current capacity of your table or index."
+	case "sqs":
+		d.Code, d.Message = "RequestThrottled", "Request is throttled."
+	case "sts":
+		d.Code = "Throttling"
+	}
+	return d
+}
