@@ -90,7 +90,7 @@ func send(b *testing.B, method, url string, body []byte) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	buf := make([]byte, 1<<20)
 	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, resp.Body, buf)
 	if err != nil || resp.StatusCode != http.StatusOK || method == http.MethodGet && n != 256<<20 {

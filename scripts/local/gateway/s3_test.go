@@ -244,7 +244,7 @@ type counting struct {
 func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.n += n
-	return n, err //nolint:wrapcheck // a reader
+	return n, err
 }
 
 // TestQuarantineAsAnInterceptor is how a policy with s3:ExistingObjectTag is enforced: the interceptor

@@ -56,18 +56,17 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &Call{ID: g.cfg.NewID(), Received: g.cfg.Now(), Request: r, logger: g.cfg.Logger}
 	answer := &recorder{ResponseWriter: w, status: http.StatusOK}
 	begun := time.Now()
-	if d := g.admit(c); d != nil {
+	if d := g.admit(r.Context(), c); d != nil {
 		WriteError(answer, c, d)
 	} else {
-		ctx := context.WithValue(c.Request.Context(), callKey{}, c)
-		c.Request = c.Request.WithContext(ctx)
+		c.Request = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 		g.cfg.Services[c.Service].ServeHTTP(answer, c.Request)
 	}
 	g.cfg.Observe(c, answer.status, time.Since(begun))
 }
 
 // admit fills in what a call is and by whom, and says why it may not go on, if so.
-func (g *Gateway) admit(c *Call) *Denial {
+func (g *Gateway) admit(ctx context.Context, c *Call) *Denial {
 	r := c.Request
 	sig, err := sigv4.FromRequest(r)
 	c.Service = serviceOf(r, sig)
@@ -96,7 +95,7 @@ func (g *Gateway) admit(c *Call) *Denial {
 		return d
 	}
 	for _, intercept := range g.cfg.Intercept {
-		if d := intercept(r.Context(), c); d != nil {
+		if d := intercept(ctx, c); d != nil {
 			return d
 		}
 	}

@@ -21,11 +21,11 @@ const (
 )
 
 // parse makes a policy of statements.
-func parse(t testing.TB, kind iam.Kind, statements ...string) *iam.Policy {
-	t.Helper()
+func parse(tb testing.TB, kind iam.Kind, statements ...string) *iam.Policy {
+	tb.Helper()
 	p, err := iam.Parse(kind, "test", []byte(`{"Version":"2012-10-17","Statement":[`+strings.Join(statements, ",")+`]}`))
 	if err != nil {
-		t.Fatalf("parse: %v", err)
+		tb.Fatalf("parse: %v", err)
 	}
 	return p
 }

@@ -89,7 +89,7 @@ const (
 
 // events returns when the runtime has taken the events, or has refused them once: then they stay in the
 // outbox and are told later.
-func (t *teller) events(ctx context.Context, entry string, events []Event) {
+func (t *teller) events(entry string, events []Event) {
 	if t.attempt(entry, events) {
 		return
 	}

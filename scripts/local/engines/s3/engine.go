@@ -117,7 +117,7 @@ func command(cfg Config, address string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode its settings: %w", err)
 	}
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // its own binary; child ends it
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin = bytes.NewReader(input)
 	cmd.Stderr = cfg.Stderr
 	return cmd, nil
@@ -126,7 +126,7 @@ func command(cfg Config, address string) (*exec.Cmd, error) {
 // watch stops the engine when its life ends, and reports its end. A process that
 // Restart has killed is left to it.
 func (e *Engine) watch(r *running) {
-	defer r.engine.Close() //nolint:errcheck // its process is gone
+	defer r.engine.Close()
 	select {
 	case <-e.life.Done():
 		if err := r.process.Stop(stopGrace); err != nil {
@@ -208,7 +208,7 @@ func (e *Engine) tags(ctx context.Context, q tagsQuery) (tagsAnswer, error) {
 			return tagsAnswer{}, context.Cause(ctx) //nolint:wrapcheck // wrapped by the caller
 		}
 		if call.Error == nil || e.is(r) {
-			return answer, call.Error //nolint:wrapcheck // wrapped by the caller
+			return answer, call.Error
 		}
 	}
 }
@@ -223,10 +223,10 @@ func socketPair() (net.Conn, *os.File, error) {
 	}
 	syscall.ForkLock.RUnlock()
 	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
+		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "engine"), os.NewFile(uintptr(fds[1]), "runtime")
-	defer ours.Close() //nolint:errcheck // FileConn has made a copy
+	defer ours.Close() // FileConn has made a copy
 	conn, err := net.FileConn(ours)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("use a socket pair: %w", err), theirs.Close())

@@ -49,7 +49,7 @@ func (n *notifying) change(ctx context.Context, i intent, do func() ([]Event, er
 	if err := n.outbox.commit(entry, events); err != nil {
 		return err
 	}
-	n.tell.events(ctx, entry, events)
+	n.tell.events(entry, events)
 	return nil
 }
 

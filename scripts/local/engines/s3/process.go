@@ -43,13 +43,11 @@ func Main(argv []string, stdin io.Reader) int {
 		logger.Error("the S3 engine takes its settings from standard input alone", "arguments", argv[2:])
 		return 2
 	}
-	if err := serve(stdin, logger); err != nil {
-		logger.Error("the S3 engine has stopped", "error", err)
-		return 1
-	}
-	return 0
+	logger.Error("the S3 engine has stopped", "error", serve(stdin, logger))
+	return 1
 }
 
+// serve returns why it could not, or could not any longer.
 func serve(stdin io.Reader, logger *slog.Logger) error {
 	var set settings
 	if err := json.NewDecoder(stdin).Decode(&set); err != nil {
@@ -96,14 +94,14 @@ func serve(stdin io.Reader, logger *slog.Logger) error {
 		return err
 	}
 	return listen(ctx, n, accounts{issuer: issuer}, set, func(address string) error {
-		return runtime.Call(callReady, address, new(nothing)) //nolint:wrapcheck // wrapped by the caller
+		return runtime.Call(callReady, address, new(nothing))
 	})
 }
 
 // inherited is one of the sockets that the runtime passed on.
 func inherited(fd uintptr) (net.Conn, error) {
 	f := os.NewFile(fd, "runtime")
-	defer f.Close() //nolint:errcheck // FileConn has made a copy
+	defer f.Close() // FileConn has made a copy
 	conn, err := net.FileConn(f)
 	if err != nil {
 		return nil, fmt.Errorf("use file descriptor %d: it must be a socket to the runtime: %w", fd, err)
@@ -136,7 +134,7 @@ func createBucket(ctx context.Context, store backend.Backend, b Bucket) error {
 	if err != nil {
 		return fmt.Errorf("encode its ACL: %w", err)
 	}
-	owned := context.WithValue(ctx, "bucket-owner", auth.Account{Access: rootUser, Role: auth.RoleAdmin}) //nolint:revive,staticcheck // the engine looks for a plain string
+	owned := context.WithValue(ctx, "bucket-owner", auth.Account{Access: rootUser, Role: auth.RoleAdmin}) //nolint:staticcheck // the engine looks for a plain string
 	err = store.CreateBucket(owned, &s3.CreateBucketInput{
 		Bucket:                    &b.Name,
 		CreateBucketConfiguration: &types.CreateBucketConfiguration{},
@@ -196,7 +194,7 @@ func engineRule(r CORSRule) auth.CORSRule {
 		rule.ID = &r.ID
 	}
 	if r.MaxAge > 0 {
-		seconds := int32(min(r.MaxAge/time.Second, math.MaxInt32)) //nolint:gosec // bounded
+		seconds := int32(min(r.MaxAge/time.Second, math.MaxInt32))
 		rule.MaxAgeSeconds = &seconds
 	}
 	return rule
@@ -253,7 +251,7 @@ func freeAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close() //nolint:errcheck // nothing was accepted
+	defer l.Close()
 	return l.Addr().String(), nil
 }
 
@@ -268,7 +266,7 @@ func answerRuntime(conn net.Conn, store backend.Backend) error {
 	go func() {
 		server.ServeConn(conn)
 		// The runtime is gone. Where the kernel does not tell, this does.
-		os.Exit(0) //nolint:revive // a process without its runtime has nothing to tidy up
+		os.Exit(0)
 	}()
 	return nil
 }

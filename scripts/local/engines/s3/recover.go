@@ -24,7 +24,7 @@ func (n *notifying) recover(ctx context.Context) error {
 		if filepath.Ext(name) == extIntent {
 			err = n.recoverIntent(ctx, entry)
 		} else {
-			err = n.recoverEvents(ctx, entry)
+			err = n.recoverEvents(entry)
 		}
 		if err != nil {
 			return fmt.Errorf("recover %s: %w", name, err)
@@ -34,7 +34,7 @@ func (n *notifying) recover(ctx context.Context) error {
 }
 
 // recoverEvents tells events of a change that was made but perhaps not told of.
-func (n *notifying) recoverEvents(ctx context.Context, entry string) error {
+func (n *notifying) recoverEvents(entry string) error {
 	var events []Event
 	whole, err := n.outbox.read(entry+extEvents, &events)
 	if err != nil {
@@ -43,7 +43,7 @@ func (n *notifying) recoverEvents(ctx context.Context, entry string) error {
 	if !whole || len(events) == 0 {
 		return n.outbox.done(entry)
 	}
-	n.tell.events(ctx, entry, events)
+	n.tell.events(entry, events)
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (n *notifying) recoverIntent(ctx context.Context, entry string) error {
 	if err := n.outbox.commit(entry, events); err != nil {
 		return err
 	}
-	n.tell.events(ctx, entry, events)
+	n.tell.events(entry, events)
 	return nil
 }
 
@@ -108,7 +108,7 @@ func (n *notifying) traces(ctx context.Context, i intent, t target) ([]Event, er
 			continue
 		}
 		exists = exists || aws.ToString(m.VersionId) == t.VersionID
-		if at, ok := versionTime(aws.ToString(m.VersionId)); t.Delete && t.VersionID == "" && ok && !at.Before(i.Started.Truncate(time.Millisecond)) {
+		if at, ok := versionTime(aws.ToString(m.VersionId)); t.Delete && t.VersionID == "" && ok && since(at, i.Started) {
 			events = append(events, Event{Name: MarkerCreated, Key: t.Key, VersionID: *m.VersionId})
 		}
 	}
@@ -126,13 +126,19 @@ func createdEvent(name string, v s3response.ObjectVersion) Event {
 	return e
 }
 
-func createdSince(v s3response.ObjectVersion, since time.Time) bool {
+func createdSince(v s3response.ObjectVersion, start time.Time) bool {
 	at, ok := versionTime(aws.ToString(v.VersionId))
 	if !ok {
 		at = aws.ToTime(v.LastModified)
 	}
-	return !at.Before(since.Truncate(time.Millisecond))
+	return since(at, start)
 }
+
+// slack covers a clock that was set back a little, and the milliseconds of a version id. What was
+// changed so shortly before a kill may be told of twice.
+const slack = 100 * time.Millisecond
+
+func since(at, start time.Time) bool { return !at.Before(start.Add(-slack)) }
 
 // versionTime is when a version was made: version ids of this engine are ULIDs.
 func versionTime(version string) (time.Time, bool) {

@@ -38,7 +38,7 @@ func (r *running) await(ctx context.Context, ready <-chan string) (endpoint stri
 // death is why the process ended though nobody stopped it.
 func (r *running) death() error {
 	if err := r.process.Err(); err != nil {
-		return err //nolint:wrapcheck // wrapped by the callers
+		return err
 	}
 	return errors.New("its process ended by itself")
 }
@@ -114,7 +114,7 @@ func (e *Engine) Restart(ctx context.Context) error {
 func (e *Engine) relaunch(ctx context.Context, address string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(e.life, cancel)()
+	defer context.AfterFunc(e.life, cancel)() //nolint:contextcheck // the engine may be stopped meanwhile
 	for {
 		err := e.launch(ctx, address)
 		switch {

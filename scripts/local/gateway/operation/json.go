@@ -14,14 +14,14 @@ import (
 type jsonBody struct {
 	TableName     string
 	IndexName     string
-	StreamArn     string //nolint:revive // the API's spelling
+	StreamArn     string
 	ShardIterator string
 	RequestItems  map[string]json.RawMessage
 	TransactItems []transactItem
 
 	QueueUrl  string //nolint:revive // the API's spelling
 	QueueName string
-	SourceArn string //nolint:revive // the API's spelling
+	SourceArn string
 
 	Entries []struct{ EventBusName string }
 

@@ -203,7 +203,7 @@ const (
 	headerLockMode   = "X-Amz-Object-Lock-Mode"
 	headerRetain     = "X-Amz-Object-Lock-Retain-Until-Date"
 	headerLegalHold  = "X-Amz-Object-Lock-Legal-Hold"
-	headerBypass     = "X-Amz-Bypass-Governance-Retention"
+	headerBypass     = "X-Amz-Bypass-Governance-Retention" //nolint:gosec // the name of a header
 )
 
 // carries says whether a request has a header; presigned, it may stand in the query.

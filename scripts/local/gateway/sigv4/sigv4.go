@@ -28,14 +28,14 @@ const (
 // Names of the headers and query parameters that carry a signature.
 const (
 	headerDate  = "X-Amz-Date"
-	headerToken = "X-Amz-Security-Token"
+	headerToken = "X-Amz-Security-Token" //nolint:gosec // the name of a header
 	queryAlg    = "X-Amz-Algorithm"
-	queryCred   = "X-Amz-Credential"
+	queryCred   = "X-Amz-Credential" //nolint:gosec // the name of a parameter
 	queryDate   = "X-Amz-Date"
 	queryExpiry = "X-Amz-Expires"
 	querySigned = "X-Amz-SignedHeaders"
 	querySig    = "X-Amz-Signature"
-	queryToken  = "X-Amz-Security-Token"
+	queryToken  = "X-Amz-Security-Token" //nolint:gosec // the name of a parameter
 )
 
 // ErrMalformed is wrapped by every error about a signature that cannot be read.

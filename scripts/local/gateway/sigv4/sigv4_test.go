@@ -88,8 +88,8 @@ func TestAgreesWithTheSDK(t *testing.T) {
 func escapePath(path string) string {
 	var b strings.Builder
 	for _, c := range []byte(path) {
-		switch {
-		case c == ' ' || c == '%' || c == '+' || c == ';' || c == '?':
+		switch c {
+		case ' ', '%', '+', ';', '?':
 			b.WriteString("%" + strings.ToUpper(hex.EncodeToString([]byte{c})))
 		default:
 			b.WriteByte(c)

@@ -228,7 +228,7 @@ func (a *Authorizer) policies(caller *gateway.Caller, r iam.Request) (iam.Polici
 		for _, document := range caller.SessionPolicies {
 			policy, err := iam.Parse(iam.Session, "of "+caller.PrincipalARN, []byte(document))
 			if err != nil {
-				return p, err //nolint:wrapcheck // it names the policy
+				return p, err
 			}
 			p.Session = append(p.Session, policy)
 		}

@@ -250,7 +250,7 @@ func TestOtherServices(t *testing.T) {
 			entries = append(entries, eb.PutEventsRequestEntry{EventBusName: aws.String("bus"), Source: aws.String(s), DetailType: aws.String("d"), Detail: aws.String("{}")})
 		}
 		_, err := f.events(f.as(t, who, tags)).PutEvents(ctx, &eventbridge.PutEventsInput{Entries: entries})
-		return err //nolint:wrapcheck // a test
+		return err
 	}
 	denied(t, "put events", put(api, nil, "stowage", "stowage"), "")
 	if got := f.keys("events:PutEvents", "events:"); got != "events:detail-type=d events:eventbusinvocation=false events:source=stowage" {
@@ -260,7 +260,7 @@ func TestOtherServices(t *testing.T) {
 
 	read := func(id string) error {
 		_, err := f.secrets(f.as(t, api, nil)).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id, VersionStage: aws.String("AWSPREVIOUS")})
-		return err //nolint:wrapcheck // a test
+		return err
 	}
 	// It may read the secret, but not have its key used: S3 and DynamoDB alone may ask for that.
 	denied(t, "secret", read("cursor"), "kms:Decrypt on resource: "+dataKey)
@@ -279,7 +279,7 @@ func TestSTS(t *testing.T) {
 			in.Tags = append(in.Tags, ststypes.Tag{Key: aws.String(k), Value: aws.String("v")})
 		}
 		_, err := f.sts(f.as(t, who, nil)).AssumeRole(t.Context(), in)
-		return err //nolint:wrapcheck // a test
+		return err
 	}
 	denied(t, "whom the role trusts", assume(api, signer), "")
 	denied(t, "whom it does not", assume(developer, signer), "because no role trust policy allows the sts:AssumeRole action")
