@@ -1,6 +1,6 @@
 module github.com/stowage-dev/stowage
 
-go 1.26.0
+go 1.26.4
 
 ignore ./node_modules
 
@@ -34,6 +34,11 @@ require (
 	golang.org/x/text v0.43.0
 	gopkg.in/yaml.v3 v3.0.1
 	pgregory.net/rapid v1.3.0
+)
+
+require (
+	github.com/gen2brain/jpegn v0.6.0 // indirect
+	github.com/minio/crc64nvme v1.1.1 // indirect
 )
 
 require (

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,46 +79,55 @@ func New(baseURL string, token TokenSource, opts *Options) (*Client, error) {
 	return c, nil
 }
 
-// call sends one API request, retried when idempotent, and decodes the answer into out.
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+// request is one call of the API.
+type request struct {
+	method, path string
+	query        url.Values
+	in, out      any
+	repeatable   bool   // a POST that may be sent again: repeating it changes nothing
+	key          string // Idempotency-Key
+}
+
+// call sends one API request, retried where that is safe, and decodes the answer.
+func (c *Client) call(ctx context.Context, r request) error {
 	var body []byte
-	if in != nil {
+	if r.in != nil {
 		var err error
-		if body, err = json.Marshal(in); err != nil {
-			return fmt.Errorf("client: encode %s %s: %w", method, path, err)
+		if body, err = json.Marshal(r.in); err != nil {
+			return fmt.Errorf("client: encode %s %s: %w", r.method, r.path, err)
 		}
 	}
-	answer, err := c.retry(ctx, method != http.MethodPost, func() (*http.Response, error) {
-		return c.send(ctx, method, path, query, body)
+	answer, err := c.retry(ctx, r.repeatable || r.method != http.MethodPost, func() (*http.Response, error) {
+		return c.send(ctx, r, body)
 	})
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return fmt.Errorf("%s %s: %w", r.method, r.path, err)
 	}
 	defer drain(answer.Body)
 	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes+1))
 	if err != nil {
-		return fmt.Errorf("%s %s: read the answer: %w", method, path, err)
+		return fmt.Errorf("%s %s: read the answer: %w", r.method, r.path, err)
 	}
 	if answer.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %w", method, path, problemOf(answer, data))
+		return fmt.Errorf("%s %s: %w", r.method, r.path, problemOf(answer, data))
 	}
-	if out == nil || len(data) == 0 {
+	if r.out == nil || len(data) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("%s %s: decode the answer: %w", method, path, err)
+	if err := json.Unmarshal(data, r.out); err != nil {
+		return fmt.Errorf("%s %s: decode the answer: %w", r.method, r.path, err)
 	}
 	return nil
 }
 
-func (c *Client) send(ctx context.Context, method, path string, query url.Values, body []byte) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, r request, body []byte) (*http.Response, error) {
 	token, err := c.token(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get an access token: %w", err)
 	}
-	target := c.base.JoinPath(strings.Split(strings.TrimPrefix(path, "/"), "/")...)
-	target.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
+	target := c.base.JoinPath(strings.Split(strings.TrimPrefix(r.path, "/"), "/")...)
+	target.RawQuery = r.query.Encode()
+	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("build the request: %w", err)
 	}
@@ -125,6 +135,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.key != "" {
+		req.Header.Set("Idempotency-Key", r.key)
 	}
 	if c.opts.Workspace != "" {
 		req.Header.Set("Stowage-Workspace", c.opts.Workspace)
@@ -135,6 +148,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	}
 	return res, nil
 }
+
+// newIdempotencyKey returns a key that no other request has.
+func newIdempotencyKey() string { return rand.Text() }
 
 // scrub drops the URL from a transport error: a presigned one is a credential.
 func scrub(err error) error {

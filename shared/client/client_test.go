@@ -78,11 +78,11 @@ func TestWhatIsRetried(t *testing.T) {
 		{"a read after 500", get, 500, "", 4},
 		{"a read after 429", get, 429, "0", 4},
 		{"a read after 404", get, 404, "", 1},
-		{"a write after 500, which may have happened", open, 500, "", 1},
-		{"a write after 503", open, 503, "", 1},
-		{"a write after 503 that asks for it", open, 503, "0", 4},
-		{"a write after 429", open, 429, "0", 4},
-		{"a write after 409", open, 409, "", 1},
+		{"an open after 500, by its key", open, 500, "", 4},
+		{"an open after 503", open, 503, "0", 4},
+		{"an open while its twin is in progress", open, 409, "0", 4},
+		{"an open after 429", open, 429, "0", 4},
+		{"an open after 409", open, 409, "", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

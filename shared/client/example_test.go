@@ -24,7 +24,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	upload, err := c.Put(ctx, client.NewUpload{Path: "reports/2026/report.pdf", ContentType: "application/pdf"}, file, info.Size())
+	upload, err := c.Put(ctx, client.NewUpload{Path: "reports/2026/report.pdf", ContentType: "application/pdf"}, file, info.Size(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -44,7 +44,7 @@ type Picture struct {
 // Object returns one object.
 func (c *Client) Object(ctx context.Context, id string) (Object, error) {
 	var object Object
-	err := c.call(ctx, http.MethodGet, "/v1/objects/"+url.PathEscape(id), nil, nil, &object)
+	err := c.call(ctx, request{method: http.MethodGet, path: "/v1/objects/" + url.PathEscape(id), out: &object})
 	return object, err
 }
 
@@ -57,7 +57,7 @@ func (c *Client) Objects(ctx context.Context, parent string) iter.Seq2[Object, e
 				Items      []Object `json:"items"`
 				NextCursor *string  `json:"nextCursor"`
 			}
-			if err := c.call(ctx, http.MethodGet, "/v1/objects", query, nil, &page); err != nil {
+			if err := c.call(ctx, request{method: http.MethodGet, path: "/v1/objects", query: query, out: &page}); err != nil {
 				yield(Object{}, err)
 				return
 			}
@@ -77,7 +77,7 @@ func (c *Client) Objects(ctx context.Context, parent string) iter.Seq2[Object, e
 // ContentOptions chooses what Content signs. The zero value is the current version.
 type ContentOptions struct {
 	Version     string
-	Derivative  string // of a picture: "256" or "1024"
+	Derivative  string        // of a picture: "256" or "1024"
 	Disposition string        // "attachment" (default) or "inline"
 	ExpiresIn   time.Duration // whole seconds; zero: the API's default
 }
@@ -106,7 +106,7 @@ func (c *Client) Content(ctx context.Context, id string, opts *ContentOptions) (
 		}
 	}
 	var content Content
-	err := c.call(ctx, http.MethodGet, "/v1/objects/"+url.PathEscape(id)+"/content", query, nil, &content)
+	err := c.call(ctx, request{method: http.MethodGet, path: "/v1/objects/" + url.PathEscape(id) + "/content", query: query, out: &content})
 	return content, err
 }
 
@@ -154,7 +154,7 @@ func (c *Client) Fetch(ctx context.Context, content Content, w io.Writer) (int64
 // Delete deletes an object softly: it can be brought back, and holds its quota, until
 // it is purged.
 func (c *Client) Delete(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodDelete, "/v1/objects/"+url.PathEscape(id), nil, nil, nil)
+	return c.call(ctx, request{method: http.MethodDelete, path: "/v1/objects/" + url.PathEscape(id)})
 }
 
 // Amount is one line of a workspace's quota.
@@ -175,6 +175,6 @@ type Usage struct {
 // Usage returns the workspace's quota, what is reserved and what is stored.
 func (c *Client) Usage(ctx context.Context) (Usage, error) {
 	var usage Usage
-	err := c.call(ctx, http.MethodGet, "/v1/usage", nil, nil, &usage)
+	err := c.call(ctx, request{method: http.MethodGet, path: "/v1/usage", out: &usage})
 	return usage, err
 }

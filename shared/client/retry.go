@@ -47,6 +47,8 @@ func backoff(attempt int, repeatable bool, res *http.Response, err error) (time.
 	switch res.StatusCode {
 	case http.StatusTooManyRequests:
 		return wait, true
+	case http.StatusConflict: // the same request, by its key, is still in progress
+		return wait, repeatable && asked
 	case http.StatusServiceUnavailable:
 		return wait, repeatable || asked
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:

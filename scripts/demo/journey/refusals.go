@@ -94,7 +94,7 @@ func (w *walk) secondPut(ctx context.Context) (string, error) {
 }
 
 func (w *walk) forbiddenType(ctx context.Context) (string, error) {
-	done, err := w.alpha.Put(ctx, client.NewUpload{Path: w.path("holiday.png"), ContentType: "image/png"}, bytes.NewReader(elf), int64(len(elf)))
+	done, err := w.alpha.Put(ctx, client.NewUpload{Path: w.path("holiday.png"), ContentType: "image/png"}, bytes.NewReader(elf), int64(len(elf)), nil)
 	if err != nil {
 		return "", err
 	}
