@@ -31,10 +31,6 @@ type Bucket struct {
 	Note string // what it is for, when that can be told
 }
 
-// Label is a short name: bucket names are in lower case, and so is what they all
-// begin with.
-func (b Bucket) Label(l labels) string { return strings.TrimPrefix(b.Name, strings.ToLower(l.prefix)) }
-
 // Version is one version of an object.
 type Version struct {
 	Key       string    `json:"key"`

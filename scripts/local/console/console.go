@@ -35,7 +35,7 @@ import (
 type Queues interface {
 	Stats(queueARN string) (queue.Stats, error)
 	Peek(queueARN string, n int) ([]queue.Received, error)
-	Redrive(queueARN string) (int, error)
+	Redrive(ctx context.Context, queueARN string) (moved int, err error)
 }
 
 // Queue is a queue to show.

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -151,14 +152,14 @@ func (s *functionStats) logged(name, line string) {
 }
 
 // rows are all functions as they are now.
-func (s *functionStats) rows(now time.Time, l labels) []FunctionRow {
+func (s *functionStats) rows(now time.Time, prefix string) []FunctionRow {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rows := make([]FunctionRow, 0, len(s.names))
 	for _, name := range s.names {
 		f := s.all[name]
 		row := FunctionRow{
-			Name: name, Label: l.of(name), Invocations: f.invocations, Errors: f.errors, ColdStarts: f.coldStarts, MemoryMB: f.memoryMB,
+			Name: name, Label: strings.TrimPrefix(name, prefix), Invocations: f.invocations, Errors: f.errors, ColdStarts: f.coldStarts, MemoryMB: f.memoryMB,
 			Spark: make([]int, sparkSeconds), Failed: make([]int, sparkSeconds),
 		}
 		sorted := slices.Sorted(slices.Values(f.durations))
@@ -202,7 +203,7 @@ func (s *functionStats) detail(name string) (FunctionDetail, bool) {
 	if !ok {
 		return FunctionDetail{}, false
 	}
-	d := FunctionDetail{Failures: slices.Clone(f.failures), Log: slices.Clone(f.log)}
+	d := FunctionDetail{Failures: append([]Failure{}, f.failures...), Log: append([]string{}, f.log...)}
 	slices.Reverse(d.Failures)
 	return d, true
 }

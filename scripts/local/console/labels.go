@@ -2,24 +2,23 @@ package console
 
 import "strings"
 
-// labels are short names for the page: physical names without what they all
-// begin with.
-type labels struct{ prefix string }
+// labels are short names for the page: physical names without what all of their
+// kind begin with.
+type labels struct{ functions, queues, tables, buckets string }
 
 func newLabels(cfg Config) labels {
-	var names []string
-	names = append(names, cfg.Functions...)
+	var queues, tables, buckets []string
 	for _, q := range cfg.Queues {
-		names = append(names, q.Name)
+		queues = append(queues, q.Name)
 	}
 	for _, t := range cfg.Tables {
-		names = append(names, t.Name)
+		tables = append(tables, t.Name)
 	}
-	return labels{commonPrefix(names)}
+	for _, b := range cfg.Buckets {
+		buckets = append(buckets, b.Name)
+	}
+	return labels{commonPrefix(cfg.Functions), commonPrefix(queues), commonPrefix(tables), commonPrefix(buckets)}
 }
-
-// of is the label of a name.
-func (l labels) of(name string) string { return strings.TrimPrefix(name, l.prefix) }
 
 // commonPrefix is what all names begin with, up to and with a dash. It leaves
 // something of each.

@@ -1,10 +1,13 @@
 package console
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stowage-dev/stowage/scripts/local/queue"
@@ -12,6 +15,10 @@ import (
 
 // maxPeek is how many messages of a queue the page shows.
 const maxPeek = 50
+
+// redrivePatience is how long the page waits for the end of a redrive, which goes
+// on without it.
+const redrivePatience = 5 * time.Second
 
 // maxBody is how much of a message's body it shows.
 const maxBody = 64 << 10
@@ -29,10 +36,12 @@ type QueueRow struct {
 	Error      string   `json:"error,omitempty"`
 }
 
+func (c *Console) queueLabel(q Queue) string { return strings.TrimPrefix(q.Name, c.labels.queues) }
+
 func (c *Console) queueRows(time.Time) []QueueRow {
 	rows := make([]QueueRow, 0, len(c.cfg.Queues))
 	for _, q := range c.cfg.Queues {
-		row := QueueRow{Name: q.Name, Label: c.labels.of(q.Name)}
+		row := QueueRow{Name: q.Name, Label: c.queueLabel(q)}
 		stats, err := c.cfg.Broker.Stats(q.ARN)
 		if err != nil {
 			row.Error = err.Error()
@@ -43,10 +52,10 @@ func (c *Console) queueRows(time.Time) []QueueRow {
 		}
 		for _, other := range c.cfg.Queues {
 			if other.RedriveTarget == q.ARN {
-				row.Sources = append(row.Sources, c.labels.of(other.Name))
+				row.Sources = append(row.Sources, c.queueLabel(other))
 			}
 			if other.ARN == q.RedriveTarget {
-				row.DeadLetter = c.labels.of(other.Name)
+				row.DeadLetter = c.queueLabel(other)
 			}
 		}
 		rows = append(rows, row)
@@ -117,14 +126,16 @@ func (c *Console) serveRedrive(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "There is no queue of this name.")
 		return
 	}
-	moved, err := c.cfg.Broker.Redrive(q.ARN)
+	ctx, cancel := context.WithTimeout(r.Context(), redrivePatience)
+	defer cancel()
+	moved, err := c.cfg.Broker.Redrive(ctx, q.ARN)
 	var refused *queue.Error
 	switch {
 	case errors.As(err, &refused):
-		fail(w, http.StatusConflict, refused.Message)
+		fail(w, http.StatusConflict, fmt.Sprintf("%s (%d moved)", strings.TrimSuffix(refused.Message, "."), moved))
 	case err != nil:
 		c.failed(w, r, err)
 	default:
-		c.answer(w, map[string]int{"messages": moved})
+		c.answer(w, map[string]int{"moved": moved})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 //go:embed assets
@@ -65,10 +66,10 @@ type setting struct {
 func (c *Console) servePage(w http.ResponseWriter, r *http.Request, page *template.Template) {
 	s := setting{Token: c.cfg.Token, Tables: []named{}, Buckets: []named{}}
 	for _, t := range c.cfg.Tables {
-		s.Tables = append(s.Tables, named{Name: t.Name, Label: c.labels.of(t.Name)})
+		s.Tables = append(s.Tables, named{Name: t.Name, Label: strings.TrimPrefix(t.Name, c.labels.tables)})
 	}
 	for _, b := range c.cfg.Buckets {
-		s.Buckets = append(s.Buckets, named{Name: b.Name, Label: b.Label(c.labels), Note: b.Note})
+		s.Buckets = append(s.Buckets, named{Name: b.Name, Label: strings.TrimPrefix(b.Name, c.labels.buckets), Note: b.Note})
 	}
 	raw, err := json.Marshal(s)
 	if err != nil {

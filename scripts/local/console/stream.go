@@ -78,7 +78,7 @@ func (s *snapshot) refresh(name string, at *section, now time.Time) {
 	every := tick
 	switch name {
 	case sectionFunctions:
-		value = c.functions.rows(now, c.labels)
+		value = c.functions.rows(now, c.labels.functions)
 	case sectionQueues:
 		value = c.queueRows(now)
 	case sectionTraces:

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -31,6 +32,7 @@ type moveTask struct {
 	started     time.Time
 	total       int
 	moved       int
+	done        chan struct{} // closed when it has ended
 }
 
 // startMove begins to move what can be received from a dead-letter queue.
@@ -49,7 +51,7 @@ func (b *Broker) startMove(sourceARN, destinationARN string, rate int) (*moveTas
 	}
 	task := &moveTask{
 		handle: b.cfg.NewID(), source: source, rate: rate, status: moveRunning,
-		started: b.cfg.Now(), total: source.counts[visible],
+		started: b.cfg.Now(), total: source.counts[visible], done: make(chan struct{}),
 	}
 	if destinationARN != "" {
 		if task.destination, err = b.find(destinationARN); err != nil {
@@ -72,20 +74,29 @@ func (b *Broker) startMove(sourceARN, destinationARN string, rate int) (*moveTas
 	return task, nil
 }
 
-// Redrive begins to move what can be received from a dead-letter queue back to the queues that it
-// came from, and returns how many messages that are. It goes on after the call.
-func (b *Broker) Redrive(queueARN string) (int, error) {
+// Redrive moves what can be received from a dead-letter queue back to the queues that it came from,
+// and returns how many messages it has moved when that is done or ctx ends. In the latter case it
+// goes on after the call.
+func (b *Broker) Redrive(ctx context.Context, queueARN string) (moved int, err error) {
 	task, err := b.startMove(queueARN, "", 0)
 	if err != nil {
 		return 0, err
 	}
+	select {
+	case <-task.done:
+	case <-ctx.Done():
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return task.total, nil
+	if task.status == moveFailed {
+		err = &Error{Code: task.reason, Message: "The redrive has stopped: " + task.reason}
+	}
+	return task.moved, err
 }
 
 // runMove moves one message at a time, so that other calls get their turn.
 func (b *Broker) runMove(task *moveTask) {
+	defer close(task.done)
 	pause := time.Duration(0)
 	if task.rate > 0 {
 		pause = time.Second / time.Duration(task.rate)

@@ -80,7 +80,7 @@ func (t *tracing) client(c *gateway.Call) xray.Header {
 	}
 	segment := xray.NewSegmentID()
 	t.calls.Store(c.ID, console.Call{
-		Name: "S3 " + c.Name, Resource: c.Resource, Origin: "AWS::S3::Bucket", Trace: header, Segment: segment, Start: c.Received,
+		Name: "Client: S3 " + c.Name, Resource: c.Resource, Origin: "AWS::S3::Bucket", Trace: header, Segment: segment, Start: c.Received,
 	})
 	header = header.Under(segment)
 	c.Request.Header.Set(xray.HeaderName, header.String())
