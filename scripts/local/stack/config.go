@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/stowage-dev/stowage/scripts/local/chaos"
 	"github.com/stowage-dev/stowage/scripts/local/gateway"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
-	"github.com/stowage-dev/stowage/scripts/local/sources"
 )
 
 // Config says what to run and where. Assembly and State are required; ports
@@ -34,16 +34,21 @@ type Config struct {
 	// Reset throws the state away first.
 	Reset bool
 
+	// Chaos says what goes wrong on purpose. The zero value: nothing.
+	Chaos chaos.Settings
+
 	Progress io.Writer    // what takes long is told here; nil: nowhere
 	Logger   *slog.Logger // nil: silent
 	Now      func() time.Time
 
 	// Seams of tests and of deeper runtimes.
 	Intercept  []gateway.Interceptor // may refuse calls to services
-	Delivery   sources.Delivery      // may make delivery hostile; nil: plain
 	OnInvoke   func(lambda.Report)   // is told of every invocation; nil: nobody
 	OnCall     func(c *gateway.Call, status int, took time.Duration)
 	RetryDelay func(retry int) time.Duration // of asynchronous invocations; nil: as on AWS
+	// QueueRetryDelay is when a message that a function has failed can be received again. Nil: when
+	// its visibility time-out ends, as on AWS.
+	QueueRetryDelay *time.Duration
 }
 
 func (c Config) withDefaults() (Config, error) {

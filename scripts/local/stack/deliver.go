@@ -10,6 +10,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/stowage-dev/stowage/scripts/local/bus"
+	"github.com/stowage-dev/stowage/scripts/local/chaos"
 	"github.com/stowage-dev/stowage/scripts/local/queue"
 	"github.com/stowage-dev/stowage/scripts/local/sources"
 )
@@ -64,9 +65,9 @@ func (s *Stack) checkTargets() error {
 func (s *Stack) deliver(ctx context.Context, arn string, payload []byte) error {
 	switch serviceOf(arn) {
 	case "lambda":
-		return s.Host.InvokeAsync(ctx, arn, payload)
+		return s.Chaos.Target(s.Host.InvokeAsync)(ctx, arn, payload)
 	case "sqs":
-		_, err := s.Broker.Send(ctx, arn, queue.Message{Body: string(payload)})
+		_, err := s.Chaos.Sender(chaos.Targets, s.Broker).Send(ctx, arn, queue.Message{Body: string(payload)})
 		if errors.Is(err, queue.ErrNoQueue) {
 			return &bus.TargetError{Code: "RESOURCE_NOT_FOUND", Permanent: true, Err: err}
 		}

@@ -51,12 +51,7 @@ func (s *Stack) startDynamoDB(ctx context.Context) error {
 	cfg := dynamodb.Config{
 		Endpoint: s.cfg.DynamoDBEndpoint, Program: dynamodb.Program(s.cfg.NodeModules), DBPath: s.state.data("dynamodb.sqlite"), Logger: s.cfg.Logger,
 	}
-	for _, t := range s.Model.Tables {
-		cfg.Tables = append(cfg.Tables, dynamodb.Table{
-			Name: t.Name, Attributes: t.Attributes, PartitionKey: t.PartitionKey, SortKey: t.SortKey, StreamView: t.StreamView,
-			TTLAttribute: t.TTLAttribute, Global: indexes(t.GlobalIndexes), Local: indexes(t.LocalIndexes),
-		})
-	}
+	cfg.Tables = engineTables(s.Model.Tables)
 	log, err := s.logFile("dynamodb")
 	if err != nil {
 		return err
@@ -68,6 +63,17 @@ func (s *Stack) startDynamoDB(ctx context.Context) error {
 	s.onClose("the DynamoDB engine", s.DynamoDB.Close)
 	s.watch(s.DynamoDB.Wait())
 	return nil
+}
+
+func engineTables(declared []template.Table) []dynamodb.Table {
+	var tables []dynamodb.Table
+	for _, t := range declared {
+		tables = append(tables, dynamodb.Table{
+			Name: t.Name, Attributes: t.Attributes, PartitionKey: t.PartitionKey, SortKey: t.SortKey, StreamView: t.StreamView,
+			TTLAttribute: t.TTLAttribute, Global: indexes(t.GlobalIndexes), Local: indexes(t.LocalIndexes),
+		})
+	}
+	return tables
 }
 
 func indexes(declared []template.Index) []dynamodb.Index {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/stowage-dev/stowage/scripts/local/bus"
+	"github.com/stowage-dev/stowage/scripts/local/chaos"
 	"github.com/stowage-dev/stowage/scripts/local/sources"
 	"github.com/stowage-dev/stowage/scripts/local/template"
 )
@@ -54,7 +55,7 @@ func target(t template.Target) bus.Target {
 }
 
 func (s *Stack) openNotifier() error {
-	cfg := sources.NotifierConfig{Sender: s.Broker, Functions: s.Host, Bus: busPutter{s.Bus}, Delivery: s.cfg.Delivery,
+	cfg := sources.NotifierConfig{Sender: s.Chaos.Sender(chaos.Notifications, s.Broker), Functions: s.Host, Bus: busPutter{s.Bus},
 		Account: s.account, Region: s.region, Logger: s.cfg.Logger}
 	for _, b := range s.Model.Buckets {
 		declared := sources.BucketNotifications{Bucket: b.Name, EventBridge: b.EventBridge}
@@ -74,7 +75,7 @@ func (s *Stack) openNotifier() error {
 func (s *Stack) startSources(ctx context.Context) error {
 	cfg := sources.Config{
 		Invoker: s.Host, Broker: s.Broker, Sender: s.Broker, Objects: s.newObjectPutter(), StreamEndpoint: s.DynamoDB.Endpoint(),
-		CheckpointPath: s.state.data("checkpoints.db"), Delivery: s.cfg.Delivery, Origin: s.tracing.origin, Region: s.region, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		CheckpointPath: s.state.data("checkpoints.db"), Delivery: s.Chaos, QueueRetryDelay: s.cfg.QueueRetryDelay, Origin: s.tracing.origin, Region: s.region, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	for _, m := range s.Model.Mappings {
 		if serviceOf(m.SourceARN) == "sqs" {

@@ -43,7 +43,7 @@ func (s *Stack) startHost(ctx context.Context, binaries []build.Result) error {
 		Env:         map[string]string{"AWS_ENDPOINT_URL": s.GatewayURL(), "AWS_XRAY_DAEMON_ADDRESS": tracer},
 		Credentials: s.functionCredentials,
 		Logs:        func(function string) io.Writer { return logs[function] },
-		Observe:     s.invoked, Deliver: s.deliver, DeadLetter: s.deadLetter, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		Observe:     s.invoked, Faults: s.Chaos, Deliver: s.deliver, DeadLetter: s.deadLetter, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	for i, f := range s.Model.Functions {
 		cfg.Functions = append(cfg.Functions, hosted(f, binaries[i]))

@@ -24,6 +24,7 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/assembly"
 	"github.com/stowage-dev/stowage/scripts/local/build"
 	"github.com/stowage-dev/stowage/scripts/local/bus"
+	"github.com/stowage-dev/stowage/scripts/local/chaos"
 	"github.com/stowage-dev/stowage/scripts/local/console"
 	"github.com/stowage-dev/stowage/scripts/local/engines/dynamodb"
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
@@ -49,6 +50,7 @@ type Stack struct {
 	APIs     []*api.Server
 	DynamoDB *dynamodb.Engine
 	S3       *s3.Engine
+	Chaos    *chaos.Chaos // may be told to make things go wrong; its handler is the test API
 
 	cfg      Config
 	account  string
@@ -132,7 +134,7 @@ func (s *Stack) start(ctx context.Context) error {
 	s.onClose("background work", func() error { end(); return nil })
 	defer context.AfterFunc(ctx, end)() // until the start is over, whoever gives it up ends everything
 
-	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openQueues, s.openConsole} {
+	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openQueues, s.openChaos, s.openConsole} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -37,6 +37,7 @@ func (s *Stack) startGateway(ctx context.Context) error {
 	if s.Gateway, err = gateway.New(cfg); err != nil { //nolint:contextcheck // it serves beyond the start
 		return err
 	}
+	s.onClose("the faults", s.Chaos.Close)
 	if err := s.Gateway.Start(ctx); err != nil {
 		return err
 	}
@@ -62,10 +63,14 @@ func (s *Stack) services() (map[string]http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]http.Handler{
+	services := map[string]http.Handler{
 		gateway.S3: objects, gateway.DynamoDB: tables, gateway.DynamoDBStreams: tables,
 		"sqs": s.Broker, "events": s.Bus, "sts": roles, "secretsmanager": store,
-	}, nil
+	}
+	for name, service := range services {
+		services[name] = s.Chaos.Service(name, service)
+	}
+	return services, nil
 }
 
 func (s *Stack) called(c *gateway.Call, status int, took time.Duration) {

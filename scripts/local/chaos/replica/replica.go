@@ -17,13 +17,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/stowage-dev/stowage/scripts/local/engines/dynamodb"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
@@ -165,7 +162,7 @@ func (a applier) Invoke(ctx context.Context, table string, payload []byte) (lamb
 
 // copyTable copies every item.
 func copyTable(ctx context.Context, from, to *client, table string) error {
-	in := map[string]any{"TableName": table, "ConsistentRead": aws.Bool(true)}
+	in := map[string]any{"TableName": table, "ConsistentRead": true}
 	for {
 		var page struct {
 			Items            []map[string]json.RawMessage
@@ -175,7 +172,7 @@ func copyTable(ctx context.Context, from, to *client, table string) error {
 			return fmt.Errorf("copy %s: %w", table, err)
 		}
 		for _, item := range page.Items {
-			if err := to.call(ctx, "PutItem", map[string]any{"TableName": table, "Item": maps.Clone(item)}, nil); err != nil {
+			if err := to.call(ctx, "PutItem", map[string]any{"TableName": table, "Item": item}, nil); err != nil {
 				return fmt.Errorf("copy %s: %w", table, err)
 			}
 		}

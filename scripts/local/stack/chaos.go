@@ -1,0 +1,72 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/stowage-dev/stowage/scripts/local/chaos"
+	"github.com/stowage-dev/stowage/scripts/local/chaos/replica"
+	"github.com/stowage-dev/stowage/scripts/local/engines/dynamodb"
+	"github.com/stowage-dev/stowage/scripts/local/gateway"
+)
+
+// restart restarts an engine that is there by the time it is called.
+type restart func(ctx context.Context) error
+
+// Restart implements chaos.Engine.
+func (r restart) Restart(ctx context.Context) error { return r(ctx) }
+
+// openChaos makes what has things go wrong on purpose, before the parts in which
+// they do. It is calm unless the configuration, or later the test API, says otherwise.
+func (s *Stack) openChaos() error {
+	cfg := chaos.Config{
+		Settings: s.cfg.Chaos, Logger: s.cfg.Logger,
+		Engines: map[string]chaos.Engine{gateway.S3: restart(func(ctx context.Context) error { return s.S3.Restart(ctx) })},
+	}
+	if s.cfg.DynamoDBEndpoint == "" {
+		cfg.Engines[gateway.DynamoDB] = restart(func(ctx context.Context) error { return s.DynamoDB.Restart(ctx) })
+		cfg.Replica = s.startReplica
+	}
+	for _, f := range s.Model.Functions {
+		cfg.Names = append(cfg.Names, f.Name)
+	}
+	for _, q := range s.Model.Queues {
+		cfg.Names = append(cfg.Names, q.Name)
+	}
+	for _, t := range s.Model.Tables {
+		table := chaos.Table{Name: t.Name, Key: keysOf(t)}
+		for _, i := range t.GlobalIndexes {
+			table.Indexes = append(table.Indexes, i.Name)
+		}
+		cfg.Tables = append(cfg.Tables, table)
+	}
+	var err error
+	if s.Chaos, err = chaos.New(cfg); err != nil {
+		return fmt.Errorf("make the runtime hostile: %w", err)
+	}
+	return nil
+}
+
+// startReplica runs a copy of the tables, of which nothing is kept.
+func (s *Stack) startReplica(ctx context.Context, lag func() time.Duration) (chaos.Replica, error) {
+	log, err := s.logFile("replica")
+	if err != nil {
+		return nil, err
+	}
+	dir := s.state.data("replica")
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("clear the replica of the tables: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make room for the replica of the tables: %w", err)
+	}
+	return replica.Start(ctx, replica.Config{
+		Engine: dynamodb.Config{
+			Program: dynamodb.Program(s.cfg.NodeModules), DBPath: filepath.Join(dir, "dynamodb.sqlite"), Tables: engineTables(s.Model.Tables), Stderr: log, Logger: s.cfg.Logger,
+		},
+		Primary: s.DynamoDB.Endpoint(), Lag: lag, Region: s.region, Logger: s.cfg.Logger,
+	})
+}
