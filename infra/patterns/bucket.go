@@ -134,10 +134,26 @@ func (b *UploadBucket) NotifyCreated(queue awssqs.IQueue, prefix string) {
 }
 
 // GrantSignUploads allows the grantee what a presigned request needs: to put
-// objects below prefix and to get their versions. The quarantine policy stands
-// above this grant: a version that was not verified stays unreadable.
+// objects below prefix, whole or in parts, and to get their versions; and to list
+// and to abandon the parts. The quarantine policy stands above this grant: a
+// version that was not verified stays unreadable.
 func (b *UploadBucket) GrantSignUploads(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
-	return b.grant(grantee, prefix, "s3:PutObject", "s3:GetObjectVersion").
+	return b.grant(grantee, prefix, "s3:PutObject", "s3:GetObjectVersion", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload").
+		Combine(b.grantKey(grantee, "kms:Decrypt", "kms:GenerateDataKey"))
+}
+
+// GrantFinishUploads allows the grantee to complete multipart uploads below
+// prefix (which S3 counts as putting an object), to list their parts, and to see
+// which versions there are, but to read none.
+func (b *UploadBucket) GrantFinishUploads(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
+	list := awsiam.Grant_AddToPrincipal(&awsiam.GrantOnPrincipalOptions{
+		Actions:      jsii.Strings("s3:ListBucketVersions"),
+		Conditions:   &map[string]*map[string]interface{}{"StringLike": {"s3:prefix": prefix + "*"}},
+		Grantee:      grantee,
+		ResourceArns: &[]*string{b.bucket.BucketArn()},
+	})
+	return b.grant(grantee, prefix, "s3:PutObject", "s3:ListMultipartUploadParts").
+		Combine(list).
 		Combine(b.grantKey(grantee, "kms:Decrypt", "kms:GenerateDataKey"))
 }
 

@@ -78,6 +78,15 @@ func (q *IngestQueue) Queue() awssqs.Queue { return q.queue }
 // DeadLetters gives the dead-letter queue.
 func (q *IngestQueue) DeadLetters() awssqs.Queue { return q.deadLetters }
 
+// GrantSend allows the grantee to send to the queue of work.
+func (q *IngestQueue) GrantSend(grantee awsiam.IGrantable) awsiam.Grant {
+	return awsiam.Grant_AddToPrincipal(&awsiam.GrantOnPrincipalOptions{
+		Actions:      jsii.Strings("sqs:SendMessage"),
+		Grantee:      grantee,
+		ResourceArns: &[]*string{q.queue.QueueArn()},
+	})
+}
+
 // MetricDepth is how many messages wait, the greatest over 5 minutes.
 func (q *IngestQueue) MetricDepth() awscloudwatch.Metric {
 	return q.queue.MetricApproximateNumberOfMessagesVisible(nil)

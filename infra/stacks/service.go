@@ -14,7 +14,7 @@ import (
 // Functions are the names of the functions that the app deploys, as they stand
 // below functions/ and in the Dist.
 func Functions() []string {
-	return []string{fnUploadAPI, fnIngest, fnFanout, fnClaims}
+	return []string{fnUploadAPI, fnIngest, fnFanout, fnClaims, fnCompleter}
 }
 
 const (
@@ -22,6 +22,7 @@ const (
 	fnIngest    = "s3-ingest"
 	fnFanout    = "stream-fanout"
 	fnClaims    = "token-claims"
+	fnCompleter = "upload-completer"
 )
 
 // Service holds what runs: the functions with their mappings, the API, the
@@ -31,6 +32,7 @@ type Service struct {
 	UploadAPI   *patterns.Function
 	Ingest      *patterns.Function
 	Fanout      *patterns.Function
+	Completer   *patterns.Function
 	TokenClaims *patterns.Function // nil when another issuer's tokens are taken
 	API         *patterns.HTTPAPI
 	Alarms      *patterns.AlarmTopic
@@ -39,6 +41,8 @@ type Service struct {
 	data     *Data
 	dist     assets.Dist
 	fanout   *patterns.StreamFanout
+
+	completions *patterns.IngestQueue
 }
 
 // NewService makes the Service stack.
@@ -52,6 +56,7 @@ func NewService(scope constructs.Construct, id string, settings Settings, data *
 	s.addUploadAPI()
 	s.addIngest()
 	s.addFanout()
+	s.addCompletion()
 	issuer, audience := s.addIssuer()
 	s.addAPI(issuer, audience)
 	s.Alarms = patterns.NewAlarmTopic(s.Stack, jsii.String("Alarms"), &patterns.AlarmTopicProps{

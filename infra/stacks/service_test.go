@@ -14,10 +14,11 @@ func TestFunctionsRunAsTheyAreBuilt(t *testing.T) {
 		t.Run(string(d.stage), func(t *testing.T) {
 			service := d.service
 			environments := map[string][]string{
-				"UploadApi":    {"STOWAGE_BUCKET", "STOWAGE_CURSOR_SECRET_ARN", "STOWAGE_IDEMPOTENCY_TABLE", "STOWAGE_LOG_LEVEL", "STOWAGE_SIGNER_ROLE_ARN", "STOWAGE_STAGE", "STOWAGE_TABLE"},
-				"S3Ingest":     {"STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
-				"StreamFanout": {"STOWAGE_BUS", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_HOME_REGION", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE"},
-				"TokenClaims":  {"STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"UploadApi":       {"STOWAGE_BUCKET", "STOWAGE_COMPLETION_QUEUE_URL", "STOWAGE_CURSOR_SECRET_ARN", "STOWAGE_IDEMPOTENCY_TABLE", "STOWAGE_LOG_LEVEL", "STOWAGE_SIGNER_ROLE_ARN", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"S3Ingest":        {"STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"UploadCompleter": {"STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"StreamFanout":    {"STOWAGE_BUS", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_HOME_REGION", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE"},
+				"TokenClaims":     {"STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
 			}
 			for id, variables := range environments {
 				function := service.one(t, "Service/"+id+"/Default/Resource")
@@ -69,7 +70,7 @@ func TestRolesAllowWhatIsCalledAndNothingElse(t *testing.T) {
 				"Service/UploadApi/Role/DefaultPolicy/Resource": append([]string{
 					"dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem",
 					"dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem", "kms:Decrypt",
-					"secretsmanager:GetSecretValue", "sts:AssumeRole",
+					"secretsmanager:GetSecretValue", "sqs:SendMessage", "sts:AssumeRole",
 				}, own...),
 				"Service/S3Ingest/Role/DefaultPolicy/Resource": append([]string{
 					"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem",
@@ -82,7 +83,12 @@ func TestRolesAllowWhatIsCalledAndNothingElse(t *testing.T) {
 					"events:PutEvents", "kms:Decrypt", "kms:GenerateDataKey", "s3:ListBucket", "s3:PutObject",
 				}, own...),
 				"Service/TokenClaims/Role/DefaultPolicy/Resource": append([]string{"dynamodb:Query", "kms:Decrypt"}, own...),
-				"Service/Signer/DefaultPolicy/Resource":           {"kms:Decrypt", "kms:GenerateDataKey", "s3:GetObjectVersion", "s3:PutObject"},
+				"Service/Signer/DefaultPolicy/Resource":           {"kms:Decrypt", "kms:GenerateDataKey", "s3:AbortMultipartUpload", "s3:GetObjectVersion", "s3:ListMultipartUploadParts", "s3:PutObject"},
+				"Service/UploadCompleter/Role/DefaultPolicy/Resource": append([]string{
+					"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "kms:Decrypt", "kms:GenerateDataKey",
+					"s3:ListBucketVersions", "s3:ListMultipartUploadParts", "s3:PutObject",
+					"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+				}, own...),
 			}
 			got := map[string][]string{}
 			for _, policy := range service.all("AWS::IAM::Policy") {

@@ -15,7 +15,7 @@ type named struct {
 }
 
 func (s *Service) functions() []named {
-	all := []named{{"UploadApi", s.UploadAPI}, {"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}}
+	all := []named{{"UploadApi", s.UploadAPI}, {"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}}
 	if s.TokenClaims != nil {
 		all = append(all, named{"TokenClaims", s.TokenClaims})
 	}
@@ -33,7 +33,8 @@ func (s *Service) addAlarms() {
 		s.data.Ingest.MetricDeadLetters(), 1)
 	s.watch("FanoutGivenUp", "Changes of objects were given up by the stream mapping: their records are in the dead-letter bucket",
 		s.fanout.MetricGivenUp(), 1)
-	for _, f := range []named{{"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}} {
+	s.addCompletionAlarms()
+	for _, f := range []named{{"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}} {
 		s.watch(f.id+"DeadLetters", f.id+" gave records up: they are in the dead-letter bucket below dead/, with the reason",
 			deadLettered(f.function), 1)
 	}
@@ -88,7 +89,8 @@ func (s *Service) addDashboard() {
 	dashboard.AddWidgets(
 		graph("Uploads waiting to be verified", s.data.Ingest.MetricDepth(), s.data.Ingest.MetricOldest()),
 		graph("Events behind the catalog (ms)", s.Fanout.MetricIteratorAge()),
-		graph("Dead letters", s.data.Ingest.MetricDeadLetters(), s.fanout.MetricGivenUp(), deadLettered(s.Ingest), deadLettered(s.Fanout)),
+		graph("Dead letters", s.data.Ingest.MetricDeadLetters(), s.fanout.MetricGivenUp(), deadLettered(s.Ingest), deadLettered(s.Fanout),
+			s.completions.MetricDeadLetters(), deadLettered(s.Completer)),
 	)
 	dashboard.AddWidgets(
 		graph("Function errors", each((*patterns.Function).MetricErrors)...),

@@ -52,7 +52,7 @@ func checkBytes(u upload.Upload, f object.Facts) (object.Integrity, error) {
 	declared := 0
 	for _, sum := range []struct{ name, declared, stored string }{
 		{"SHA-256", u.SHA256, f.SHA256},
-		{"CRC-64/NVME", u.CRC64NVME, f.CRC64NVME},
+		{"CRC-64/NVME", u.Checksum(), f.CRC64NVME},
 	} {
 		switch {
 		case sum.declared == "":
