@@ -105,6 +105,19 @@ const (
 	// MultipartLife is how long a multipart upload takes parts. The bucket's
 	// lifecycle aborts what is older.
 	MultipartLife = 7 * 24 * time.Hour
+	// UnverifiedBytes is how long an upload whose bytes have arrived waits for their
+	// verification before it expires: as long as a notification that was given up
+	// waits in the dead-letter queue to be redriven.
+	UnverifiedBytes = 14 * 24 * time.Hour
+	// SealLife is how long a key stays sealed after the last URL for it has died: a
+	// PUT that began in time is over by then.
+	SealLife = 24 * time.Hour
+	// UnknownBytes is how old bytes must be, of which the catalog knows no upload,
+	// to be deleted: as old as the oldest state of a table that point-in-time
+	// recovery can bring back, so that a restored catalog has not lost their owner
+	// a moment ago.
+	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Point-in-time-recovery.html
+	UnknownBytes = 35 * 24 * time.Hour
 	// UploadRecord is how long an upload can be read after it has ended and
 	// given its quota back.
 	UploadRecord = 30 * 24 * time.Hour
@@ -113,4 +126,19 @@ const (
 	RejectedRecord = 30 * 24 * time.Hour
 	// PageItems is the most items of one page of a list.
 	PageItems = 1000
+)
+
+// Pictures.
+const (
+	// PictureBytes is the largest picture that derivatives are made of: it is read
+	// whole into memory. Photographs of 200 megapixels have about 80 MiB.
+	PictureBytes = 128 * MiB
+	// PicturePixels is the most pixels of a picture, and PictureMemory the most
+	// bytes that it may take once it is decoded.
+	PicturePixels int64 = 1 << 28
+	PictureMemory       = 640 * MiB
+	// PictureProfileBytes is the largest colour profile that a derivative keeps.
+	// Those of displays have a few KiB; the largest in common use, for printing,
+	// would be larger than the derivative.
+	PictureProfileBytes = 256 * KiB
 )

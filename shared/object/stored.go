@@ -10,6 +10,18 @@ type Stored struct {
 	ModifiedAt time.Time
 	// DeleteMarker is set for a version that holds nothing and hides what is older.
 	DeleteMarker bool
+	// Mark is where a listing goes on after this version. It means something to what
+	// made the listing alone.
+	Mark string
+}
+
+// Parts are what the content bucket holds of a multipart upload that is neither
+// completed nor aborted.
+type Parts struct {
+	Key      string
+	UploadID string // S3's
+	BegunAt  time.Time
+	Mark     string
 }
 
 // Seal reports whether s may be a seal: an empty version, which keeps the key of an

@@ -36,6 +36,18 @@ func NewSealer(client *s3.Client, bucket string) *Sealer {
 	return &Sealer{client: client, bucket: bucket}
 }
 
+// Keeper does to the keys of uploads that have ended all that there is to do, with the
+// rights of one client: those of Sealer and of Multipart.
+type Keeper struct {
+	*Sealer
+	*Multipart
+}
+
+// NewKeeper returns the keeper of bucket's keys.
+func NewKeeper(client *s3.Client, bucket string) *Keeper {
+	return &Keeper{NewSealer(client, bucket), NewMultipart(client, bucket)}
+}
+
 // sealAttempts bounds how often a key is found open and then taken. Somebody who replays
 // a signed PUT as fast as the key is emptied loses a race now and then, not every time.
 const sealAttempts = 20
