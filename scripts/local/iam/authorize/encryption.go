@@ -86,9 +86,10 @@ func (a *Authorizer) viaService(service string, context map[string]string) map[s
 // none of KMS. The permissions are those that the pages of the operations ask for: of a multipart upload,
 // GenerateDataKey to create it and Decrypt for each part; Decrypt to have a checksum told or checked.
 func (a *Authorizer) s3Encryption(c *gateway.Call, action operation.Action, key string) (string, []string) {
+	request := parametersOf(c.Request)
 	switch strings.TrimPrefix(action.Name, "s3:") {
 	case "GetObject", "GetObjectVersion":
-		if c.Name == "HeadObject" && !strings.EqualFold(headerOrQuery(c.Request, "x-amz-checksum-mode"), "ENABLED") {
+		if c.Name == "HeadObject" && !strings.EqualFold(request.get("x-amz-checksum-mode"), "ENABLED") {
 			return "", nil
 		}
 		if c.Name == "GetObjectAttributes" && !strings.Contains(c.Request.Header.Get("X-Amz-Object-Attributes"), "Checksum") {
@@ -108,11 +109,11 @@ func (a *Authorizer) s3Encryption(c *gateway.Call, action operation.Action, key 
 		}
 		return keyOrNone(key, decrypt)
 	}
-	switch headerOrQuery(c.Request, "x-amz-server-side-encryption") {
+	switch request.get("x-amz-server-side-encryption") {
 	case "AES256":
 		return "", nil
 	case "aws:kms", "aws:kms:dsse":
-		if named := headerOrQuery(c.Request, "x-amz-server-side-encryption-aws-kms-key-id"); named != "" {
+		if named := request.get("x-amz-server-side-encryption-aws-kms-key-id"); named != "" {
 			key = a.keyARN(named)
 		}
 	}

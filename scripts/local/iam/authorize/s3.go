@@ -18,13 +18,12 @@ import (
 
 // s3Keys adds the keys of "Actions, resources, and condition keys for Amazon S3".
 func (a *Authorizer) s3Keys(ctx context.Context, c *gateway.Call, action operation.Action, keys iam.Context) error {
-	r := c.Request
-	query := r.URL.Query()
+	request := parametersOf(c.Request)
 	keys.Set("s3:ResourceAccount", a.cfg.Account)
 	keys.Set("s3:TlsVersion", "1.3")
 	for _, name := range []string{"prefix", "delimiter", "max-keys"} {
-		if query.Has(name) {
-			keys.Set("s3:"+name, query.Get(name))
+		if v, ok := request.query[name]; ok {
+			keys.Set("s3:"+name, v)
 		}
 	}
 	if action.Object != nil && action.Object.VersionID != "" {
@@ -35,7 +34,7 @@ func (a *Authorizer) s3Keys(ctx context.Context, c *gateway.Call, action operati
 		if strings.HasPrefix(name, "x-amz-object-lock-") {
 			key = strings.TrimPrefix(name, "x-amz-")
 		}
-		set(keys, "s3:"+key, headerOrQuery(r, name))
+		set(keys, "s3:"+key, request.get(name))
 	}
 	a.s3Authentication(c, keys)
 	switch c.Name {
@@ -44,7 +43,7 @@ func (a *Authorizer) s3Keys(ctx context.Context, c *gateway.Call, action operati
 	case "CreateMultipartUpload", "UploadPart", "UploadPartCopy":
 		keys.Set("s3:ObjectCreationOperation", "false")
 	}
-	if err := requestTags(c, action, keys); err != nil {
+	if err := requestTags(c, request, action, keys); err != nil {
 		return err
 	}
 	return a.existingTags(ctx, action, keys)
@@ -61,17 +60,29 @@ func s3Headers() []string {
 	}
 }
 
-// headerOrQuery gives what a request says under a name; a presigned URL may say it in its query.
-func headerOrQuery(r *http.Request, name string) string {
-	if v := r.Header.Get(name); v != "" {
+// parameters are what a request says in its headers; a presigned URL may say it in its query.
+type parameters struct {
+	header http.Header
+	query  map[string]string // by name in lower case
+}
+
+func parametersOf(r *http.Request) parameters {
+	p := parameters{header: r.Header}
+	if r.URL.RawQuery == "" {
+		return p
+	}
+	p.query = map[string]string{}
+	for name, values := range r.URL.Query() {
+		p.query[strings.ToLower(name)] = values[0]
+	}
+	return p
+}
+
+func (p parameters) get(name string) string {
+	if v := p.header.Get(name); v != "" {
 		return v
 	}
-	for q, v := range r.URL.Query() {
-		if strings.EqualFold(q, name) {
-			return v[0]
-		}
-	}
-	return ""
+	return p.query[name]
 }
 
 // s3Authentication adds how the request was signed, and how long ago, in milliseconds.
@@ -90,7 +101,7 @@ func (a *Authorizer) s3Authentication(c *gateway.Call, keys iam.Context) {
 }
 
 // requestTags adds the tags that a request gives an object.
-func requestTags(c *gateway.Call, action operation.Action, keys iam.Context) error {
+func requestTags(c *gateway.Call, request parameters, action operation.Action, keys iam.Context) error {
 	tags := map[string]string{}
 	switch {
 	case c.Name == "PutObjectTagging":
@@ -106,7 +117,7 @@ func requestTags(c *gateway.Call, action operation.Action, keys iam.Context) err
 			tags[t.Key] = t.Value
 		}
 	case action.Object != nil && slices.Contains([]string{"s3:PutObject", "s3:PutObjectTagging"}, action.Name):
-		values, err := url.ParseQuery(headerOrQuery(c.Request, "x-amz-tagging"))
+		values, err := url.ParseQuery(request.get("x-amz-tagging"))
 		if err != nil {
 			return fmt.Errorf("read the tags of the request: %w", err)
 		}
