@@ -63,6 +63,14 @@ func run(ctx context.Context, opts options, out, errOut io.Writer) (err error) {
 		// A function that does not build is no reason to stop the others.
 		fmt.Fprintf(errOut, "local: the stack runs, but is not ready: %v\n", err)
 	}
+	if err := s.Chaos.Set(opts.chaos); err != nil {
+		return fmt.Errorf("--chaos: %w", err)
+	}
+	defer func() {
+		if err != nil && s.Chaos.On() {
+			fmt.Fprintf(errOut, "local: faults were injected; to repeat them: --chaos '%s'\n", s.Chaos.Settings())
+		}
+	}()
 	return serve(ctx, s, seeder, renew, logger)
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 
+	"github.com/stowage-dev/stowage/scripts/local/chaos"
 	"github.com/stowage-dev/stowage/scripts/local/stack"
 )
 
@@ -24,6 +25,7 @@ var errHelp = errors.New("help")
 
 type options struct {
 	stack    stack.Config
+	chaos    chaos.Settings
 	logLevel slog.Level
 }
 
@@ -36,7 +38,7 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	flags.Usage = func() {
 		fmt.Fprintln(out, "Runs a synthesized assembly on this machine. Every flag has a variable of the same name, such as STOWAGE_API_PORT.")
 		flags.PrintDefaults()
-		fmt.Fprintln(out, "  RESET=1 starts from scratch. STOWAGE_DYNAMODB_ENDPOINT names a DynamoDB-compatible engine to use instead of starting one.")
+		fmt.Fprintln(out, "  RESET=1 starts from scratch. STOWAGE_DYNAMODB_ENDPOINT names a DynamoDB-compatible engine to use instead of starting one. STOWAGE_SEED is the seed of faults for which --chaos gives none.")
 	}
 	flags.StringVar(&o.stack.Assembly, "cdk-out", env.text("STOWAGE_CDK_OUT", "cdk.out"), "`directory` that cdk synth wrote")
 	flags.StringVar(&o.stack.Source, "source", env.text("STOWAGE_SOURCE", ""), "`directory` of the functions' Go module and of node_modules (default: the one that cdk-out is in)")
@@ -47,6 +49,7 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	flags.IntVar(&o.stack.ConsolePort, "console-port", env.number("STOWAGE_CONSOLE_PORT", defaultConsolePort), "`port` of the page that shows what goes on; 0: any free one")
 	flags.BoolVar(&o.stack.Reset, "reset", env.flag("RESET"), "throw the state away first")
 	flags.TextVar(&o.logLevel, "log-level", env.level("STOWAGE_LOG_LEVEL"), "least `level` of what is logged: DEBUG, INFO, WARN or ERROR")
+	faults := flags.String("chaos", env.text("STOWAGE_CHAOS", "off"), "`faults` to inject once the stack is ready: \"on\", \"seed=7\" (all, from that seed), \"duplicates=0.2,S3Ingest.kills=0.3\", ... (docs/chaos.md)")
 	o.stack.DynamoDBEndpoint = env.text("STOWAGE_DYNAMODB_ENDPOINT", "")
 	if err := errors.Join(env.errs...); err != nil {
 		return o, err
@@ -55,6 +58,17 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 		return o, errHelp
 	} else if err != nil {
 		return o, fmt.Errorf("read the flags: %w", err)
+	}
+	var err error
+	if o.chaos, err = chaos.Parse(*faults); err != nil {
+		return o, fmt.Errorf("--chaos: %w", err)
+	}
+	if seed := env.text("STOWAGE_SEED", ""); o.chaos.Seed == 0 && seed != "" {
+		only, err := chaos.Parse("seed=" + seed)
+		if err != nil {
+			return o, fmt.Errorf("STOWAGE_SEED: %w", err)
+		}
+		o.chaos.Seed = only.Seed
 	}
 	// Nobody chose the console's port, so a second runtime is not to stop for it.
 	o.stack.ConsoleMayMove = env.text("STOWAGE_CONSOLE_PORT", "") == ""

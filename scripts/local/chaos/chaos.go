@@ -33,7 +33,6 @@ import (
 
 // Config configures a Chaos. Every field may be left out.
 type Config struct {
-	Settings Settings
 	// Names are those of functions and queues, for which settings may name rates of
 	// their own.
 	Names []string
@@ -99,8 +98,8 @@ type source struct {
 	name string
 }
 
-// New makes a Chaos. A seed that is zero is replaced by a random one.
-func New(cfg Config) (*Chaos, error) {
+// New makes a Chaos that is calm.
+func New(cfg Config) *Chaos {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -110,14 +109,21 @@ func New(cfg Config) (*Chaos, error) {
 		replica:  newReplicaSlot(cfg),
 		restarts: newRestarts(cfg),
 	}
-	return c, c.Set(cfg.Settings)
+	c.put(Settings{})
+	return c
 }
 
-// Set replaces the settings: the occasions are counted from the first again.
+// Set replaces the settings: the occasions are counted from the first again. A seed
+// that is zero is replaced by a random one.
 func (c *Chaos) Set(s Settings) error {
 	if err := s.check(c.cfg.Names); err != nil {
 		return err
 	}
+	c.put(s)
+	return nil
+}
+
+func (c *Chaos) put(s Settings) {
 	for s.Seed == 0 {
 		s.Seed = rand.Uint64N(maxRandomSeed)
 	}
@@ -126,7 +132,6 @@ func (c *Chaos) Set(s Settings) error {
 	if !calm {
 		c.cfg.Logger.Info("faults are injected", "chaos", s.String())
 	}
-	return nil
 }
 
 // maxRandomSeed keeps random seeds short: people copy them.
@@ -140,6 +145,9 @@ func (c *Chaos) Close() error {
 	c.restarts.close()
 	return c.replica.close()
 }
+
+// On says whether anything can go wrong.
+func (c *Chaos) On() bool { return !c.calm() }
 
 // calm says that nothing is to go wrong.
 func (c *Chaos) calm() bool { return c.state.Load().calm }

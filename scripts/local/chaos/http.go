@@ -65,7 +65,7 @@ func (c *Chaos) putRestart(w http.ResponseWriter, r *http.Request) {
 
 func (c *Chaos) writeStatus(w http.ResponseWriter) {
 	s := c.Settings()
-	write(w, http.StatusOK, Status{Settings: s.String(), Seed: s.Seed, On: !c.calm(), Counts: c.Counts(), Faults: Faults()})
+	write(w, http.StatusOK, Status{Settings: s.String(), Seed: s.Seed, On: c.On(), Counts: c.Counts(), Faults: Faults()})
 }
 
 func refuse(w http.ResponseWriter, status int, err error) {

@@ -20,10 +20,10 @@ type restart func(ctx context.Context) error
 func (r restart) Restart(ctx context.Context) error { return r(ctx) }
 
 // openChaos makes what has things go wrong on purpose, before the parts in which
-// they do. It is calm unless the configuration, or later the test API, says otherwise.
-func (s *Stack) openChaos() error {
+// they do. It is calm until it is told otherwise.
+func (s *Stack) openChaos() {
 	cfg := chaos.Config{
-		Settings: s.cfg.Chaos, Logger: s.cfg.Logger,
+		Logger:  s.cfg.Logger,
 		Engines: map[string]chaos.Engine{gateway.S3: restart(func(ctx context.Context) error { return s.S3.Restart(ctx) })},
 	}
 	if s.cfg.DynamoDBEndpoint == "" {
@@ -43,11 +43,7 @@ func (s *Stack) openChaos() error {
 		}
 		cfg.Tables = append(cfg.Tables, table)
 	}
-	var err error
-	if s.Chaos, err = chaos.New(cfg); err != nil {
-		return fmt.Errorf("make the runtime hostile: %w", err)
-	}
-	return nil
+	s.Chaos = chaos.New(cfg)
 }
 
 // startReplica runs a copy of the tables, of which nothing is kept.

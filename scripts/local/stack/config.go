@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/stowage-dev/stowage/scripts/local/chaos"
 	"github.com/stowage-dev/stowage/scripts/local/gateway"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
 )
@@ -33,9 +32,6 @@ type Config struct {
 	S3Argv []string
 	// Reset throws the state away first.
 	Reset bool
-
-	// Chaos says what goes wrong on purpose. The zero value: nothing.
-	Chaos chaos.Settings
 
 	Progress io.Writer    // what takes long is told here; nil: nowhere
 	Logger   *slog.Logger // nil: silent

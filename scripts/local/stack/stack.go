@@ -134,11 +134,12 @@ func (s *Stack) start(ctx context.Context) error {
 	s.onClose("background work", func() error { end(); return nil })
 	defer context.AfterFunc(ctx, end)() // until the start is over, whoever gives it up ends everything
 
-	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openQueues, s.openChaos, s.openConsole} {
+	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openQueues, s.openConsole} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
+	s.openChaos()
 	var early errgroup.Group
 	var binaries []build.Result
 	early.Go(func() error { return s.startDynamoDB(life) })
