@@ -33,10 +33,16 @@ func UnmarshalStrict(data []byte, into any) error {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("the body holds more than one JSON value")
 	}
-	if err := json.Unmarshal(data, into); err != nil {
+	err := json.Unmarshal(data, into)
+	var unfit *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &unfit):
+		return fmt.Errorf("the field %q takes no %s", unfit.Field, unfit.Value)
+	case err != nil:
 		return fmt.Errorf("decode the body: %w", err)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // checkValue reads the next value, which is to go into a t (nil or an interface: anything).

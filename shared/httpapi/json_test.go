@@ -50,9 +50,9 @@ func TestUnmarshalStrict(t *testing.T) {
 		{"unpaired low surrogate", `{"path":"\udc00"}`, "surrogate"},
 		{"surrogates in the wrong order", `{"path":"\udc00\ud800"}`, "surrogate"},
 		{"high surrogate and text", `{"path":"\ud83dx"}`, "surrogate"},
-		{"wrong type", `{"size":"3"}`, "decode"},
+		{"wrong type", `{"size":"3"}`, "takes no"},
 		{"too deep", `{"tags":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "deeper"},
-		{"as deep as can be", `{"nested":` + strings.Repeat("[", 15) + strings.Repeat("]", 15) + `}`, "decode"},
+		{"as deep as can be", `{"nested":` + strings.Repeat("[", 15) + strings.Repeat("]", 15) + `}`, "takes no"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
