@@ -1,4 +1,4 @@
-import { h, bytes, json, clock, empty } from "./dom.js";
+import { h, bytes, json, moment, empty } from "./dom.js";
 import { state, fetchData } from "./app.js";
 
 export const title = "Buckets";
@@ -49,7 +49,7 @@ function render(page) {
       h("td.mono.cut", { title: v.versionId }, v.versionId || "–"),
       h("td", v.deleted ? h("span.tag.bad", "delete marker") : v.latest ? h("span.tag.ok", "current") : h("span.tag", "older")),
       h("td.num", v.deleted ? "–" : bytes(v.bytes)),
-      h("td.mono.dim", clock(Date.parse(v.modified))));
+      h("td.mono.dim", moment(Date.parse(v.modified))));
     return row;
   });
   content.replaceChildren(

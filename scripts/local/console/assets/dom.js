@@ -92,6 +92,8 @@ export const clock = (ms) => {
   return d.toLocaleTimeString("en-GB") + "." + String(d.getMilliseconds()).padStart(3, "0");
 };
 
+export const moment = (ms) => new Date(ms).toLocaleString("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
 export function ago(ms, now) {
   const seconds = Math.max(0, Math.round((now - ms) / 1000));
   if (seconds < 2) return "just now";

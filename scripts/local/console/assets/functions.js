@@ -99,11 +99,20 @@ function render(f, d) {
   log.scrollTop = log.scrollHeight;
 }
 
-/** logLine shows the platform's lines dimmed and errors in their colour. */
+const plain = (v) => (typeof v === "string" && !/[\s"=]/.test(v) ? v : JSON.stringify(v));
+
+/** logLine shows the platform's lines dimmed, and structured ones as a sentence with its attributes. */
 function logLine(line) {
-  let kind = "";
-  if (/^(START|END|REPORT|INIT_REPORT) /.test(line)) kind = ".dim";
-  else if (/"level":"(ERROR|FATAL)"/.test(line)) kind = ".bad";
-  else if (/"level":"WARN"/.test(line)) kind = ".warn";
-  return h("span.line" + kind, line + "\n");
+  if (/^(START|END|REPORT|INIT_REPORT) /.test(line)) return h("span.dim", line + "\n");
+  let record = null;
+  try {
+    record = JSON.parse(line);
+  } catch {
+    // not every line is structured
+  }
+  if (!record?.message) return h("span", line + "\n");
+  const { timestamp, level, message, ...rest } = record;
+  const kind = { ERROR: ".bad", FATAL: ".bad", WARN: ".warn" }[level] ?? ".dim";
+  return h("span", h("span.dim", timestamp ? clock(Date.parse(timestamp)) + " " : ""), h("span" + kind, (level ?? "").padEnd(5) + " "), h("b", message),
+    Object.entries(rest).map(([k, v]) => [" ", h("span.key", k + "="), plain(v)]), "\n");
 }

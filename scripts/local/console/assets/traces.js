@@ -31,7 +31,7 @@ function rows() {
   const found = state.traces.filter((t) => !wanted || t.name.toLowerCase().includes(wanted) || t.id.includes(wanted));
   keyed(list, found, (t) => t.id, create, (el, t) => {
     text(el.querySelector(".took"), millis(t.millis));
-    text(el.querySelector(".title"), t.name);
+    text(el.querySelector(".title"), shorten(t.name));
     text(el.querySelector(".meta"), `${clock(Date.parse(t.start))} · ${t.services} service${t.services === 1 ? "" : "s"} · ${t.segments} segments`);
     el.classList.toggle("failed", t.failed);
     if (t.id === shown) el.setAttribute("aria-current", "true");
@@ -39,7 +39,10 @@ function rows() {
   });
 }
 
-const create = (t) => h("a.pickrow", { href: "#/traces/" + t.id }, h("span.title"), h("span.took"), h("span.meta.dim"));
+/** shorten leaves ids in a path recognizable, but no longer than the rest of it. */
+const shorten = (name) => name.replace(/[^/\s]{20,}/g, (id) => id.slice(0, 4) + "…" + id.slice(-4));
+
+const create = (t) => h("a.pickrow", { href: "#/traces/" + t.id, title: t.name }, h("span.title"), h("span.took"), h("span.meta.dim"));
 
 function show(id) {
   shown = id;
@@ -85,7 +88,7 @@ function render(trace) {
   const times = ticks(total);
   const scale = h("div.scale", { "aria-hidden": "true" }, times.map((t) => h("span", { style: { left: share(t) } }, millis(t))));
   const lines = h("div.lines", { "aria-hidden": "true" }, h("span"), h("div", times.map((t) => h("i", { style: { left: share(t) } }))));
-  const facts = h("section.facts", { "aria-label": "Segment", "aria-live": "polite" });
+  const facts = h("section.facts", { "aria-label": "Segment" });
   const body = h("div.waterfall", { role: "list" }, trace.rows.map((r) => bar(r, share, facts)));
   const services = trace.rows.filter((r) => r.kind === "service");
   detail.replaceChildren(
@@ -94,7 +97,7 @@ function render(trace) {
       h("p.dim.ids", h("code", trace.id), ` · ${clock(trace.start * 1000)} · ${services.length} services · ${trace.rows.length} segments`, trace.dropped ? ` · ${trace.dropped} more were not kept` : ""),
       legend(),
       h("div.water", lines, h("div.scalebar", h("span"), scale), body)),
-    facts);
+  );
 }
 
 const legend = () => h("p.legend", { "aria-hidden": "true" },
@@ -105,18 +108,22 @@ function bar(r, share, facts) {
   const label = `${name}, ${millis(r.millis)}, ${millis(r.offset)} after the start${r.outcome === "ok" ? "" : ", " + r.outcome}`;
   const fill = h(`span.fill.${r.kind}.${r.outcome}`, { style: { left: share(r.offset), width: `max(3px, ${share(r.millis)})` } });
   const late = r.offset / (parseFloat(share(1)) ? 100 / parseFloat(share(1)) : 1) > 0.7;
-  const row = h("button.wrow", { type: "button", "aria-label": label, onclick: () => showFacts(r, row, facts) },
+  const row = h("button.wrow", { type: "button", "aria-expanded": "false", "aria-label": label, onclick: () => showFacts(r, row, facts) },
     h("span.wname", { style: { "--depth": Math.min(r.depth, 12) }, title: name }, h("i.dot." + r.kind + "." + r.outcome), h("span.cut", name), r.status ? h("span.status", { "data-class": String(r.status)[0] }, r.status) : null),
     h("span.wbar", fill, h("span.wtook" + (late ? ".before" : ""), { style: late ? { right: `calc(100% - ${share(r.offset)} + 6px)` } : { left: `calc(${share(r.offset)} + max(3px, ${share(r.millis)}) + 6px)` } }, millis(r.millis))));
   return h("div", { role: "listitem" }, row);
 }
 
+/** showFacts opens what is known of a segment below its row, or closes it. */
 function showFacts(r, row, facts) {
-  for (const el of row.closest(".waterfall").querySelectorAll("[aria-pressed]")) el.removeAttribute("aria-pressed");
-  row.setAttribute("aria-pressed", "true");
+  const opened = row.getAttribute("aria-expanded") === "true";
+  facts.remove();
+  for (const el of row.closest(".waterfall").querySelectorAll("[aria-expanded=true]")) el.setAttribute("aria-expanded", "false");
+  if (opened) return;
+  row.setAttribute("aria-expanded", "true");
+  row.after(facts);
   const pairs = { Segment: r.id, Origin: r.origin, Outcome: r.outcome, Began: "+" + millis(r.offset), Took: millis(r.millis), Status: r.status, ...r.aws, ...r.annotations };
-  facts.replaceChildren(h("div.card",
-    h("h2", r.name),
+  facts.replaceChildren(
     r.message && h("p.bad.message", r.message),
-    h("dl.pairs", Object.entries(pairs).filter(([, v]) => v !== undefined && v !== "").map(([k, v]) => [h("dt", k), h("dd", typeof v === "object" ? json(v) : String(v))]))));
+    h("dl.pairs", Object.entries(pairs).filter(([, v]) => v !== undefined && v !== "").map(([k, v]) => [h("dt", k), h("dd", typeof v === "object" ? json(v) : String(v))])));
 }
