@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/stowage-dev/stowage/shared/fault"
 )
@@ -19,13 +21,20 @@ func failure(err error, format string, args ...any) error {
 		return wrapped
 	}
 	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorFault() != smithy.FaultServer && !throttled(api.ErrorCode()) {
+	if errors.As(err, &api) && !ofService(err, api) && !throttled(api.ErrorCode()) {
 		if api.ErrorCode() == "TransactionConflictException" {
 			return fmt.Errorf("%w: %w", errLostRace, wrapped)
 		}
 		return wrapped
 	}
 	return fault.Wrap(fault.Unavailable, wrapped, "the catalog does not answer: try again")
+}
+
+// ofService reports whether the service itself failed. An error that it does not model, such
+// as a load balancer's, says so by its status alone.
+func ofService(err error, api smithy.APIError) bool {
+	var answer *smithyhttp.ResponseError
+	return api.ErrorFault() == smithy.FaultServer || errors.As(err, &answer) && answer.HTTPStatusCode() >= http.StatusInternalServerError
 }
 
 // throttled reports whether code means that the same request may pass later.

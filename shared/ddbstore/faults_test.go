@@ -125,11 +125,16 @@ func TestCodesOfFailures(t *testing.T) {
 			t.Errorf("%s: %v (code %q), want %q", exception, err, fault.CodeOf(err), want)
 		}
 	}
-	broken := b.over(sometimes(1<<40, "GetItem", func([]byte) *ddbtest.Answer {
-		return &ddbtest.Answer{Status: http.StatusInternalServerError, Body: map[string]string{"__type": "InternalServerError"}}
-	}))
-	_, err := broken.Object(t.Context(), "alpha", newID())
-	wantCode(t, err, fault.Unavailable)
+	for status, exception := range map[int]string{
+		http.StatusInternalServerError: "InternalServerError",
+		http.StatusServiceUnavailable:  "NotModelled",
+	} {
+		broken := b.over(sometimes(1<<40, "GetItem", func([]byte) *ddbtest.Answer {
+			return &ddbtest.Answer{Status: status, Body: map[string]string{"__type": exception}}
+		}))
+		_, err := broken.Object(t.Context(), "alpha", newID())
+		wantCode(t, err, fault.Unavailable)
+	}
 }
 
 func TestUnprocessedKeysAreReadAgain(t *testing.T) {
