@@ -103,7 +103,7 @@ func (h *Host) InvokeAsync(ctx context.Context, function string, payload []byte)
 	}
 	now := h.cfg.Now()
 	return h.async.accept(asyncEvent{ //nolint:contextcheck // what is accepted outlives the call
-		ID: h.cfg.NewID(), Function: fn.Name, Payload: payload, Trace: h.traceFor(ctx).Header.String(), Accepted: now, Due: now,
+		ID: h.cfg.NewID(), Function: fn.name, Payload: payload, Trace: h.traceFor(ctx).Header.String(), Accepted: now, Due: now,
 	})
 }
 
@@ -169,7 +169,8 @@ func (a *asyncInvoker) attempt(e *asyncEvent) (done, throttled bool) {
 	if err != nil {
 		return true, false
 	}
-	if a.host.cfg.Now().Sub(e.Accepted) > fn.Async.MaxAge {
+	config := fn.async()
+	if a.host.cfg.Now().Sub(e.Accepted) > config.MaxAge {
 		return a.fail(fn, *e, conditionAged, nil), false
 	}
 	select {
@@ -189,30 +190,30 @@ func (a *asyncInvoker) attempt(e *asyncEvent) (done, throttled bool) {
 	if response.FunctionError == "" {
 		return a.succeed(fn, *e, &response), false
 	}
-	if e.Retries >= *fn.Async.MaxRetries {
+	if e.Retries >= *config.MaxRetries {
 		return a.fail(fn, *e, conditionExhausted, &response), false
 	}
 	e.Retries++
 	e.Due = a.host.cfg.Now().Add(a.host.cfg.RetryDelay(e.Retries))
-	if e.Due.Sub(e.Accepted) > fn.Async.MaxAge {
+	if e.Due.Sub(e.Accepted) > config.MaxAge {
 		return a.fail(fn, *e, conditionAged, &response), false
 	}
 	return false, false
 }
 
 func (a *asyncInvoker) succeed(fn *function, e asyncEvent, response *Response) bool {
-	return fn.Async.OnSuccess == "" || a.deliver(fn, fn.Async.OnSuccess, e, conditionSuccess, response)
+	return fn.async().OnSuccess == "" || a.deliver(fn, fn.async().OnSuccess, e, conditionSuccess, response)
 }
 
 // fail hands an event that is given up to the function's destination and
 // dead-letter queue, and says whether that is done.
 func (a *asyncInvoker) fail(fn *function, e asyncEvent, condition string, response *Response) bool {
-	a.host.cfg.Logger.Warn("gave up an asynchronous event", "function", fn.Name, "requestId", e.ID, "condition", condition, "invocations", e.Invokes)
+	a.host.cfg.Logger.Warn("gave up an asynchronous event", "function", fn.name, "requestId", e.ID, "condition", condition, "invocations", e.Invokes)
 	done := true
-	if fn.Async.OnFailure != "" {
-		done = a.deliver(fn, fn.Async.OnFailure, e, condition, response)
+	if fn.async().OnFailure != "" {
+		done = a.deliver(fn, fn.async().OnFailure, e, condition, response)
 	}
-	if fn.Async.DeadLetterARN != "" {
+	if fn.async().DeadLetterARN != "" {
 		done = a.deadLetter(fn, e, response) && done
 	}
 	return done
@@ -245,7 +246,7 @@ func (a *asyncInvoker) deliver(fn *function, arn string, e asyncEvent, condition
 	record := destinationRecord{
 		Version:        "1.0",
 		Timestamp:      a.host.cfg.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
-		RequestContext: requestContext{e.ID, fn.ARN + ":" + latestVersion, condition, e.Invokes},
+		RequestContext: requestContext{e.ID, fn.arn + ":" + latestVersion, condition, e.Invokes},
 		RequestPayload: e.Payload,
 	}
 	if response != nil {
@@ -256,7 +257,7 @@ func (a *asyncInvoker) deliver(fn *function, arn string, e asyncEvent, condition
 	}
 	body, err := json.Marshal(record)
 	if err != nil {
-		a.host.cfg.Logger.Error("record for a destination was not built", "function", fn.Name, "requestId", e.ID, "error", err)
+		a.host.cfg.Logger.Error("record for a destination was not built", "function", fn.name, "requestId", e.ID, "error", err)
 		return true
 	}
 	return a.persist(fn, e, arn, func(ctx context.Context) error {
@@ -273,11 +274,11 @@ func (a *asyncInvoker) deadLetter(fn *function, e asyncEvent, response *Response
 		message := string(response.Payload)
 		attributes["ErrorMessage"] = message[:min(len(message), deadLetterDetail)]
 	}
-	return a.persist(fn, e, fn.Async.DeadLetterARN, func(ctx context.Context) error {
+	return a.persist(fn, e, fn.async().DeadLetterARN, func(ctx context.Context) error {
 		if a.host.cfg.DeadLetter == nil {
 			return errors.New("the host has no way to send dead letters")
 		}
-		return a.host.cfg.DeadLetter(ctx, fn.Async.DeadLetterARN, e.Payload, attributes)
+		return a.host.cfg.DeadLetter(ctx, fn.async().DeadLetterARN, e.Payload, attributes)
 	})
 }
 
@@ -293,7 +294,7 @@ func (a *asyncInvoker) persist(fn *function, e asyncEvent, arn string, deliver f
 			return false
 		}
 	}
-	a.host.cfg.Logger.Error("record of an asynchronous invocation was not delivered", "function", fn.Name, "destination", arn, "requestId", e.ID, "error", err)
+	a.host.cfg.Logger.Error("record of an asynchronous invocation was not delivered", "function", fn.name, "destination", arn, "requestId", e.ID, "error", err)
 	return true
 }
 

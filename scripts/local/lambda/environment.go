@@ -12,7 +12,7 @@ import (
 // AWS_EXECUTION_ENV is absent, as it is for OS-only runtimes.
 // Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 func (h *Host) environment(inst *instance, dir string, credentials Credentials) []string {
-	fn := inst.fn
+	fn := inst.config
 	env := map[string]string{
 		"PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
 		"LANG": "en_US.UTF-8",

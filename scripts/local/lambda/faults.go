@@ -42,7 +42,7 @@ func (inst *instance) disturb(inv *invocation) (end func()) {
 		return func() {}
 	}
 	r := &Run{
-		Function: inst.fn.Name, RequestID: inv.requestID, AccessKeyID: inst.accessKeyID, Timeout: inv.timeout,
+		Function: inst.fn.name, RequestID: inv.requestID, AccessKeyID: inst.accessKeyID, Timeout: inv.timeout,
 		Kill: func() { inst.shutdown(0) }, Freeze: inst.freeze,
 	}
 	d := faults.Begin(r)
@@ -71,6 +71,6 @@ func (inst *instance) takesAnswer() bool {
 
 func (inst *instance) freeze() {
 	if err := inst.proc.Freeze(); err != nil {
-		inst.host.cfg.Logger.Error("function's process was not frozen", "function", inst.fn.Name, "pid", inst.proc.PID(), "error", err)
+		inst.host.cfg.Logger.Error("function's process was not frozen", "function", inst.fn.name, "pid", inst.proc.PID(), "error", err)
 	}
 }

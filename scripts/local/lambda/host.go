@@ -26,17 +26,18 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Host runs functions.
 type Host struct {
-	cfg       Config
-	functions map[string]*function // by name and by ARN
-	api       *runtimeAPI
-	async     *asyncInvoker
+	cfg   Config
+	api   *runtimeAPI
+	async *asyncInvoker
 
 	mu         sync.Mutex
+	functions  map[string]*function // by name and by ARN
 	instances  map[string]*instance // by token
 	unreserved int                  // account concurrency that no function has reserved
 	running    int                  // invocations that use it
@@ -48,12 +49,14 @@ type Host struct {
 	closeErr error
 }
 
-// function is a hosted function. Host.mu guards what changes.
+// function is a hosted function. Host.mu guards what changes, but for its
+// configuration, which is replaced whole.
 type function struct {
-	Function
-	log *lineLog
+	name, arn string
+	log       *lineLog
+	config    atomic.Pointer[Function] // must not be changed
 
-	generation int         // rises with each Swap
+	generation int         // rises with each Swap and Put
 	idle       []*instance // most recently used last
 	running    int         // invocations under way
 }
@@ -63,6 +66,9 @@ func New(cfg Config) *Host {
 	cfg.setDefaults()
 	return &Host{cfg: cfg, instances: map[string]*instance{}}
 }
+
+// async is what becomes of the function's asynchronous invocations.
+func (fn *function) async() AsyncConfig { return fn.config.Load().Async }
 
 // Start opens the Runtime API on a free port of 127.0.0.1 and takes up
 // asynchronous events that a former run accepted. The host stops when ctx ends,
@@ -105,15 +111,22 @@ func (h *Host) loadFunctions() error {
 			errs = append(errs, fmt.Errorf("function %q is declared twice", declared.Name))
 			continue
 		}
-		fn := &function{Function: declared.withDefaults(), log: &lineLog{out: h.logWriter(declared.Name)}}
-		h.functions[fn.Name], h.functions[fn.ARN] = fn, fn
-		h.unreserved -= max(fn.MaxConcurrency, 0)
+		h.add(declared)
+		h.unreserved -= max(declared.MaxConcurrency, 0)
 	}
 	if h.unreserved < 0 {
 		errs = append(errs, fmt.Errorf("functions reserve %d more concurrent invocations than the account's %d",
 			-h.unreserved, h.cfg.AccountConcurrency))
 	}
 	return errors.Join(errs...)
+}
+
+// add makes a declared function known.
+func (h *Host) add(declared Function) {
+	fn := &function{name: declared.Name, arn: declared.ARN, log: &lineLog{out: h.logWriter(declared.Name)}}
+	config := declared.withDefaults()
+	fn.config.Store(&config)
+	h.functions[fn.name], h.functions[fn.arn] = fn, fn
 }
 
 func (h *Host) logWriter(name string) io.Writer {
@@ -154,32 +167,15 @@ func (h *Host) close() error {
 	return errors.Join(h.async.close(), h.api.close())
 }
 
-// Swap gives a function another binary. Invocations that begin from here on run
-// the new one; those under way finish with the old one. A build error is cleared.
-func (h *Host) Swap(name string, command []string) error {
-	fn, err := h.lookup(name)
-	if err != nil {
-		return err
-	}
-	if len(command) == 0 {
-		return fmt.Errorf("swap function %s: the command is empty", fn.Name)
-	}
+// lookup finds a function by its name or ARN.
+func (h *Host) lookup(nameOrARN string) (*function, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return fmt.Errorf("swap function %s: the local Lambda host is stopping", fn.Name)
-	}
-	fn.Command = append([]string(nil), command...)
-	fn.BuildError = ""
-	fn.generation++
-	for _, inst := range fn.idle {
-		h.work.Go(func() { inst.shutdown(shutdownGrace) })
-	}
-	fn.idle = nil
-	return nil
+	return h.find(nameOrARN)
 }
 
-func (h *Host) lookup(nameOrARN string) (*function, error) {
+// find is lookup for who holds Host.mu.
+func (h *Host) find(nameOrARN string) (*function, error) {
 	if fn := h.functions[nameOrARN]; fn != nil {
 		return fn, nil
 	}
@@ -189,31 +185,33 @@ func (h *Host) lookup(nameOrARN string) (*function, error) {
 	return nil, &Error{Code: codeNotFound, Message: "Function not found: " + nameOrARN}
 }
 
-// reserve takes one of the concurrent invocations that fn may have.
-func (h *Host) reserve(fn *function) error {
+// reserve takes one of the concurrent invocations that fn may have, and says
+// whether it is one of those that functions share.
+func (h *Host) reserve(fn *function) (shared bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	limit := fn.config.Load().MaxConcurrency
 	switch {
 	case h.closed:
-		return &Error{Code: codeUnavailable, Message: "the local Lambda host is stopping"}
-	case fn.MaxConcurrency != 0 && fn.running >= fn.MaxConcurrency:
-		return &Error{Code: codeThrottled, Reason: "ReservedFunctionConcurrentInvocationLimitExceeded", Message: "Rate Exceeded."}
-	case fn.MaxConcurrency == 0 && h.running >= h.unreserved:
-		return &Error{Code: codeThrottled, Reason: "ConcurrentInvocationLimitExceeded", Message: "Rate Exceeded."}
+		return false, &Error{Code: codeUnavailable, Message: "the local Lambda host is stopping"}
+	case limit != 0 && fn.running >= limit:
+		return false, &Error{Code: codeThrottled, Reason: "ReservedFunctionConcurrentInvocationLimitExceeded", Message: "Rate Exceeded."}
+	case limit == 0 && h.running >= h.unreserved:
+		return false, &Error{Code: codeThrottled, Reason: "ConcurrentInvocationLimitExceeded", Message: "Rate Exceeded."}
 	}
 	fn.running++
-	if fn.MaxConcurrency == 0 {
+	if limit == 0 {
 		h.running++
 	}
 	h.work.Add(1)
-	return nil
+	return limit == 0, nil
 }
 
 // release ends what reserve began.
-func (h *Host) release(fn *function) {
+func (h *Host) release(fn *function, shared bool) {
 	h.mu.Lock()
 	fn.running--
-	if fn.MaxConcurrency == 0 {
+	if shared {
 		h.running--
 	}
 	h.mu.Unlock()

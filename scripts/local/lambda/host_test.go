@@ -326,42 +326,6 @@ func TestInvokeReturnsWithItsContextAndTheFunctionGoesOn(t *testing.T) {
 	}
 }
 
-func TestSwapLetsTheOldProcessFinish(t *testing.T) {
-	fn := function("slow")
-	h := hostOf(t, fn)
-	old := invoke(t, h, "slow", "1")
-	inFlight := make(chan lambda.Response, 1)
-	go func() {
-		response, err := h.Invoke(context.Background(), "slow", []byte("300"))
-		if err != nil {
-			t.Error(err)
-		}
-		inFlight <- response
-	}()
-	time.Sleep(50 * time.Millisecond)
-	copied := filepath.Join(t.TempDir(), "bootstrap")
-	binary, err := os.ReadFile(functionBinary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(copied, binary, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Swap("slow", []string{copied}); err != nil {
-		t.Fatal(err)
-	}
-	fresh := invoke(t, h, "slow", "1")
-	if string(fresh.Payload) == string(old.Payload) {
-		t.Error("the old process answered after the swap")
-	}
-	if r := <-inFlight; r.FunctionError != "" || string(r.Payload) != string(old.Payload) {
-		t.Errorf("the invocation under way got %s %s from process %s", r.FunctionError, r.Payload, old.Payload)
-	}
-	if again := invoke(t, h, "slow", "1"); string(again.Payload) != string(fresh.Payload) {
-		t.Error("the new process was not kept")
-	}
-}
-
 func TestIdleProcessesAreEnded(t *testing.T) {
 	mark := filepath.Join(t.TempDir(), "mark")
 	polite := function("sigterm")

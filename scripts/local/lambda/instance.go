@@ -29,7 +29,8 @@ var errNotTaken = errors.New("the process ended before it took the invocation")
 type instance struct {
 	host       *Host
 	fn         *function
-	token      string // names it in the path of its Runtime API
+	config     *Function // of the function when the process started
+	token      string    // names it in the path of its Runtime API
 	generation int
 	started    time.Time
 	proc       *child.Process
@@ -58,6 +59,7 @@ func (h *Host) startInstance(fn *function) (*instance, error) {
 	inst := &instance{
 		host:       h,
 		fn:         fn,
+		config:     fn.config.Load(),
 		token:      newToken(),
 		generation: fn.generation,
 		started:    h.cfg.Now(),
@@ -65,7 +67,6 @@ func (h *Host) startInstance(fn *function) (*instance, error) {
 		inbox:      make(chan *invocation, 1),
 		ready:      make(chan struct{}),
 	}
-	command := fn.Command
 	closed := h.closed
 	h.instances[inst.token] = inst
 	h.mu.Unlock()
@@ -73,7 +74,7 @@ func (h *Host) startInstance(fn *function) (*instance, error) {
 		h.forget(inst)
 		return nil, errors.New("the local Lambda host is stopping")
 	}
-	proc, err := h.startProcess(inst, command)
+	proc, err := h.startProcess(inst)
 	if err != nil {
 		h.forget(inst)
 		return nil, err
@@ -94,16 +95,20 @@ func (h *Host) startInstance(fn *function) (*instance, error) {
 	return inst, nil
 }
 
-func (h *Host) startProcess(inst *instance, command []string) (*child.Process, error) {
+func (h *Host) startProcess(inst *instance) (*child.Process, error) {
 	var credentials Credentials
 	if h.cfg.Credentials != nil {
 		var err error
-		if credentials, err = h.cfg.Credentials(context.Background(), inst.fn.Name); err != nil {
+		if credentials, err = h.cfg.Credentials(context.Background(), inst.fn.name); err != nil {
 			return nil, &credentialsError{err}
 		}
 	}
 	inst.accessKeyID = credentials.AccessKeyID
-	dir := taskRoot(inst.fn.Dir, command[0])
+	command := inst.config.Command
+	if len(command) == 0 {
+		return nil, fmt.Errorf("start function %s: it was not built: %s", inst.fn.name, inst.config.BuildError)
+	}
+	dir := taskRoot(inst.config.Dir, command[0])
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir
 	cmd.Env = h.environment(inst, dir, credentials)
@@ -111,7 +116,7 @@ func (h *Host) startProcess(inst *instance, command []string) (*child.Process, e
 	cmd.Stderr = inst.log
 	proc, err := child.Start(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("start function %s: %w", inst.fn.Name, err)
+		return nil, fmt.Errorf("start function %s: %w", inst.fn.name, err)
 	}
 	return proc, nil
 }
@@ -231,7 +236,7 @@ func (inst *instance) shutdown(grace time.Duration) {
 		grace = 0
 	}
 	if err := proc.Stop(grace); err != nil {
-		inst.host.cfg.Logger.Error("function's process did not stop", "function", inst.fn.Name, "pid", proc.PID(), "error", err)
+		inst.host.cfg.Logger.Error("function's process did not stop", "function", inst.fn.name, "pid", proc.PID(), "error", err)
 	}
 }
 

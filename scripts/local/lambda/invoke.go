@@ -29,6 +29,7 @@ type invocation struct {
 	trace     Trace
 	payload   []byte
 	timeout   time.Duration
+	memoryMB  int
 
 	taken  chan struct{} // closed when the process has fetched it
 	result chan outcome  // buffered: the process's answer, if it gives one
@@ -71,23 +72,26 @@ func (h *Host) invoke(ctx context.Context, fn *function, requestID string, paylo
 	if len(payload) == 0 {
 		payload = []byte("{}")
 	}
-	if h.cfg.Faults != nil && h.cfg.Faults.Throttle(fn.Name) {
+	if h.cfg.Faults != nil && h.cfg.Faults.Throttle(fn.name) {
 		return Response{}, &Error{Code: codeThrottled, Reason: "ConcurrentInvocationLimitExceeded", Message: "Rate Exceeded."}
 	}
-	if err := h.reserve(fn); err != nil {
+	shared, err := h.reserve(fn)
+	if err != nil {
 		return Response{}, err
 	}
+	config := fn.config.Load()
 	inv := &invocation{
 		requestID: requestID,
 		trace:     h.traceFor(ctx),
 		payload:   payload,
-		timeout:   fn.Timeout,
+		timeout:   config.Timeout,
+		memoryMB:  config.MemoryMB,
 		taken:     make(chan struct{}),
 		result:    make(chan outcome, 1),
 	}
 	answered := make(chan outcome, 1)
 	go func() { //nolint:contextcheck // the function goes on when its caller has left
-		defer h.release(fn)
+		defer h.release(fn, shared)
 		end, inst := h.run(fn, inv)
 		duration := h.cfg.Now().Sub(inv.start)
 		answered <- end
@@ -97,7 +101,7 @@ func (h *Host) invoke(ctx context.Context, fn *function, requestID string, paylo
 	case end := <-answered:
 		return Response{RequestID: requestID, Payload: end.payload, FunctionError: end.functionError, ExecutedVersion: latestVersion}, nil
 	case <-ctx.Done():
-		return Response{}, fmt.Errorf("invoke %s: %w", fn.Name, ctx.Err())
+		return Response{}, fmt.Errorf("invoke %s: %w", fn.name, ctx.Err())
 	}
 }
 
@@ -134,14 +138,11 @@ func (h *Host) run(fn *function, inv *invocation) (outcome, *instance) {
 // coldStart starts a process and waits until it asks for work. As on AWS a
 // failed initialization is tried once more, then within the function's time-out.
 func (h *Host) coldStart(fn *function, inv *invocation) (*instance, outcome) {
-	h.mu.Lock()
-	buildError := fn.BuildError
-	h.mu.Unlock()
-	if buildError != "" {
-		return nil, failure(errorBuild, fmt.Sprintf("function %s was not built: %s", fn.Name, buildError))
-	}
 	var failed outcome
-	for _, limit := range []time.Duration{h.cfg.InitTimeout, fn.Timeout} {
+	for _, limit := range []time.Duration{h.cfg.InitTimeout, inv.timeout} {
+		if buildError := fn.config.Load().BuildError; buildError != "" {
+			return nil, failure(errorBuild, fmt.Sprintf("function %s was not built: %s", fn.name, buildError))
+		}
 		began := h.cfg.Now()
 		inst, err := h.startInstance(fn)
 		if err != nil {
@@ -163,7 +164,7 @@ func (h *Host) coldStart(fn *function, inv *invocation) (*instance, outcome) {
 		}
 		inst.log.printf("INIT_REPORT Init Duration: %.2f ms\tPhase: init\tStatus: error\tError Type: %s",
 			milliseconds(h.cfg.Now().Sub(began)), errorTypeOf(failed.payload))
-		h.cfg.Logger.Warn("function failed to initialize", "function", fn.Name, "error", string(failed.payload), "stderr", inst.proc.Stderr())
+		h.cfg.Logger.Warn("function failed to initialize", "function", fn.name, "error", string(failed.payload), "stderr", inst.proc.Stderr())
 		if h.isClosed() {
 			return nil, failure(errorStopping, "RequestId: "+inv.requestID+" Error: the local Lambda host is stopping")
 		}
@@ -172,7 +173,7 @@ func (h *Host) coldStart(fn *function, inv *invocation) (*instance, outcome) {
 }
 
 func (h *Host) startFailure(fn *function, inv *invocation, err error) outcome {
-	h.cfg.Logger.Error("function's process did not start", "function", fn.Name, "error", err)
+	h.cfg.Logger.Error("function's process did not start", "function", fn.name, "error", err)
 	errorType := errorEntrypoint
 	var credentials *credentialsError
 	if errors.As(err, &credentials) {
@@ -202,7 +203,7 @@ func (h *Host) report(fn *function, inst *instance, inv *invocation, end outcome
 	}
 	log.printf("END RequestId: %s", inv.requestID)
 	line := fmt.Sprintf("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB",
-		inv.requestID, milliseconds(duration), billed(duration+inv.initDuration), fn.MemoryMB)
+		inv.requestID, milliseconds(duration), billed(duration+inv.initDuration), inv.memoryMB)
 	if inv.maxMemoryMB > 0 {
 		line += fmt.Sprintf("\tMax Memory Used: %d MB", inv.maxMemoryMB)
 	}
@@ -214,7 +215,7 @@ func (h *Host) report(fn *function, inst *instance, inv *invocation, end outcome
 	}
 	log.printf("%s", line)
 	h.cfg.Observe(Report{
-		Function: fn.Name, RequestID: inv.requestID, Trace: inv.trace, Start: inv.start,
+		Function: fn.name, RequestID: inv.requestID, Trace: inv.trace, Start: inv.start,
 		Duration: duration, InitDuration: inv.initDuration, MaxMemoryMB: inv.maxMemoryMB,
 		FunctionError: end.functionError, ErrorType: errorType, ErrorMessage: errorMessage,
 	})

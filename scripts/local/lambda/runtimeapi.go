@@ -92,7 +92,7 @@ func (a *runtimeAPI) next(inst *instance, w http.ResponseWriter, r *http.Request
 	header["Content-Length"] = []string{strconv.Itoa(len(inv.payload))}
 	header["Lambda-Runtime-Aws-Request-Id"] = []string{inv.requestID}
 	header["Lambda-Runtime-Trace-Id"] = []string{inv.trace.runtime()}
-	header["Lambda-Runtime-Invoked-Function-Arn"] = []string{inst.fn.ARN}
+	header["Lambda-Runtime-Invoked-Function-Arn"] = []string{inst.fn.arn}
 	deadline := time.Now().Add(inv.timeout) // the process compares it with the same clock
 	header["Lambda-Runtime-Deadline-Ms"] = []string{strconv.FormatInt(deadline.UnixMilli(), 10)}
 	w.WriteHeader(http.StatusOK)
@@ -170,7 +170,7 @@ func (a *runtimeAPI) initError(inst *instance, w http.ResponseWriter, r *http.Re
 func (a *runtimeAPI) registerExtension(inst *instance, w http.ResponseWriter, _ *http.Request) {
 	inst.extension.Store(true)
 	w.Header().Set("Lambda-Extension-Identifier", a.host.cfg.NewID())
-	writeJSON(w, http.StatusOK, `{"functionName":"`+inst.fn.Name+`","functionVersion":"`+latestVersion+`","handler":"`+inst.fn.Handler+`"}`)
+	writeJSON(w, http.StatusOK, `{"functionName":"`+inst.fn.name+`","functionVersion":"`+latestVersion+`","handler":"`+inst.config.Handler+`"}`)
 }
 
 // nextEvent never comes back for an extension that registered for no event.
