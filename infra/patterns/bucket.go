@@ -133,6 +133,23 @@ func (b *UploadBucket) NotifyCreated(queue awssqs.IQueue, prefix string) {
 		&awss3.NotificationKeyFilter{Prefix: jsii.String(prefix)})
 }
 
+// ReportInventory has S3 report daily to destination, as CSV below prefix, on all
+// versions below objectPrefix: their sizes and ages, and nothing of their owners. It
+// returns where the reports lie.
+func (b *UploadBucket) ReportInventory(destination awss3.IBucket, prefix, objectPrefix string) *string {
+	const id = "versions"
+	b.bucket.AddInventory(&awss3.Inventory{
+		Destination:           &awss3.InventoryDestination{Bucket: destination, Prefix: jsii.String(prefix)},
+		Format:                awss3.InventoryFormat_CSV,
+		Frequency:             awss3.InventoryFrequency_DAILY,
+		IncludeObjectVersions: awss3.InventoryObjectVersion_ALL,
+		InventoryId:           jsii.String(id),
+		ObjectsPrefix:         jsii.String(objectPrefix),
+		OptionalFields:        jsii.Strings("Size", "LastModifiedDate"),
+	})
+	return awscdk.Fn_Join(jsii.String("/"), &[]*string{jsii.String(prefix), b.bucket.BucketName(), jsii.String(id)})
+}
+
 // GrantSignUploads allows the grantee what a presigned request needs: to put
 // objects below prefix, whole or in parts, and to get their versions; and to list
 // and to abandon the parts. The quarantine policy stands above this grant: a
@@ -146,14 +163,8 @@ func (b *UploadBucket) GrantSignUploads(grantee awsiam.IGrantable, prefix string
 // prefix (which S3 counts as putting an object), to list their parts, and to see
 // which versions there are, but to read none.
 func (b *UploadBucket) GrantFinishUploads(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
-	list := awsiam.Grant_AddToPrincipal(&awsiam.GrantOnPrincipalOptions{
-		Actions:      jsii.Strings("s3:ListBucketVersions"),
-		Conditions:   &map[string]*map[string]interface{}{"StringLike": {"s3:prefix": prefix + "*"}},
-		Grantee:      grantee,
-		ResourceArns: &[]*string{b.bucket.BucketArn()},
-	})
 	return b.grant(grantee, prefix, "s3:PutObject", "s3:ListMultipartUploadParts").
-		Combine(list).
+		Combine(b.grantList(grantee, prefix, "s3:ListBucketVersions")).
 		Combine(b.grantKey(grantee, "kms:Decrypt", "kms:GenerateDataKey"))
 }
 
@@ -173,6 +184,33 @@ func (b *UploadBucket) GrantVerify(grantee awsiam.IGrantable, prefix string) aws
 	return b.grant(grantee, prefix, "s3:GetObjectVersion", "s3:PutObjectVersionTagging", "s3:DeleteObjectVersion").
 		Combine(list).
 		Combine(b.grantKey(grantee, "kms:Decrypt"))
+}
+
+// GrantSeal allows the grantee to close the keys below prefix of uploads that have
+// ended: to delete for good what is stored there, of which it may see which versions
+// there are and read none, and to put an empty object in its place.
+func (b *UploadBucket) GrantSeal(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
+	return b.grant(grantee, prefix, "s3:PutObject", "s3:DeleteObjectVersion").
+		Combine(b.grantList(grantee, prefix, "s3:ListBucketVersions")).
+		Combine(b.grantKey(grantee, "kms:GenerateDataKey"))
+}
+
+// GrantSweep allows the grantee GrantSeal, and to find and abandon the parts of
+// multipart uploads below prefix.
+func (b *UploadBucket) GrantSweep(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
+	return b.GrantSeal(grantee, prefix).
+		Combine(b.grant(grantee, prefix, "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")).
+		Combine(b.grantList(grantee, prefix, "s3:ListBucketMultipartUploads"))
+}
+
+// grantList allows the grantee to list the bucket below prefix.
+func (b *UploadBucket) grantList(grantee awsiam.IGrantable, prefix, action string) awsiam.Grant {
+	return awsiam.Grant_AddToPrincipal(&awsiam.GrantOnPrincipalOptions{
+		Actions:      jsii.Strings(action),
+		Conditions:   &map[string]*map[string]interface{}{"StringLike": {"s3:prefix": prefix + "*"}},
+		Grantee:      grantee,
+		ResourceArns: &[]*string{b.bucket.BucketArn()},
+	})
 }
 
 func (b *UploadBucket) grant(grantee awsiam.IGrantable, prefix string, actions ...string) awsiam.Grant {

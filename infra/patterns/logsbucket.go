@@ -2,6 +2,7 @@ package patterns
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -15,7 +16,8 @@ type AccessLogsBucketProps struct {
 	RemovalPolicy awscdk.RemovalPolicy
 }
 
-// AccessLogsBucket receives the server access logs of other buckets. It is
+// AccessLogsBucket receives the server access logs of other buckets, and what else
+// S3 itself reports on them. It is
 // encrypted with S3's own keys, since S3 cannot deliver access logs to a
 // bucket whose default encryption is SSE-KMS.
 type AccessLogsBucket struct {
@@ -46,6 +48,21 @@ func NewAccessLogsBucket(scope constructs.Construct, id *string, props *AccessLo
 		RemovalPolicy:   orRetain(p.RemovalPolicy),
 	})
 	return l
+}
+
+// GrantRead allows the grantee to list and to read what lies below prefix.
+func (l *AccessLogsBucket) GrantRead(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
+	list := awsiam.Grant_AddToPrincipal(&awsiam.GrantOnPrincipalOptions{
+		Actions:      jsii.Strings("s3:ListBucket"),
+		Conditions:   &map[string]*map[string]interface{}{"StringLike": {"s3:prefix": prefix + "*"}},
+		Grantee:      grantee,
+		ResourceArns: &[]*string{l.bucket.BucketArn()},
+	})
+	return awsiam.Grant_AddToPrincipal(&awsiam.GrantOnPrincipalOptions{
+		Actions:      jsii.Strings("s3:GetObject"),
+		Grantee:      grantee,
+		ResourceArns: &[]*string{l.bucket.ArnForObjects(jsii.String(prefix + "*"))},
+	}).Combine(list)
 }
 
 // Bucket gives the bucket itself.

@@ -14,6 +14,9 @@ import (
 // objectPrefix is where objects lie in the content bucket: c/<workspace>/<object>/<version>.
 const objectPrefix = "c/"
 
+// inventoryPrefix is where reports on the content bucket lie among the access logs.
+const inventoryPrefix = "inventory"
+
 // eventSource is the source of Stowage's events on the bus.
 const eventSource = "stowage"
 
@@ -32,6 +35,9 @@ type Data struct {
 	Ingest      *patterns.IngestQueue
 	Bus         *patterns.EventBus
 	DeadLetters *patterns.DeadLetterBucket
+	// Reports holds what S3 reports on Content, below Inventory, which is nil where it does not.
+	Reports   *patterns.AccessLogsBucket
+	Inventory *string
 }
 
 // NewData makes the Data stack.
@@ -40,19 +46,19 @@ func NewData(scope constructs.Construct, id string, settings Settings) *Data {
 	removal := settings.Stage.RemovalPolicy()
 	d := &Data{Stack: stack}
 
-	logs := patterns.NewAccessLogsBucket(stack, jsii.String("AccessLogs"), &patterns.AccessLogsBucketProps{RemovalPolicy: removal})
+	d.Reports = patterns.NewAccessLogsBucket(stack, jsii.String("AccessLogs"), &patterns.AccessLogsBucketProps{RemovalPolicy: removal})
 	// Two keys: who may read the catalog may not therefore read the bytes.
 	catalogKey := newKey(stack, "CatalogKey", "Stowage: catalog, idempotency records and dead letters", removal)
 
 	d.Content = patterns.NewUploadBucket(stack, jsii.String("Content"), &patterns.UploadBucketProps{
-		AccessLogs:     logs.Bucket(),
+		AccessLogs:     d.Reports.Bucket(),
 		EncryptionKey:  newKey(stack, "ContentKey", "Stowage: content", removal),
 		KeepNoncurrent: awscdk.Duration_Days(jsii.Number(settings.KeepNoncurrent)),
 		Origins:        jsii.Strings(settings.Origins...),
 		RemovalPolicy:  removal,
 	})
 	d.DeadLetters = patterns.NewDeadLetterBucket(stack, jsii.String("DeadLetters"), &patterns.DeadLetterBucketProps{
-		AccessLogs:    logs.Bucket(),
+		AccessLogs:    d.Reports.Bucket(),
 		EncryptionKey: catalogKey,
 		RemovalPolicy: removal,
 	})
@@ -64,6 +70,9 @@ func NewData(scope constructs.Construct, id string, settings Settings) *Data {
 		RemovalPolicy:   removal,
 	})
 	d.Content.NotifyCreated(d.Ingest.Queue(), objectPrefix)
+	if settings.Stage == Prod {
+		d.Inventory = d.Content.ReportInventory(d.Reports.Bucket(), inventoryPrefix, objectPrefix)
+	}
 
 	d.Bus = patterns.NewEventBus(stack, jsii.String("Events"), &patterns.EventBusProps{
 		ArchiveRetention: awscdk.Duration_Days(jsii.Number(settings.ArchiveDays)),

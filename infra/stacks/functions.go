@@ -46,6 +46,7 @@ func (s *Service) addUploadAPI() {
 		MaxSessionDuration: awscdk.Duration_Hours(jsii.Number(1)),
 	})
 	s.data.Content.GrantSignUploads(signer, objectPrefix)
+	s.data.Content.GrantSeal(signer, objectPrefix)
 	role.AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Actions:   jsii.Strings("sts:AssumeRole"),
 		Resources: &[]*string{signer.RoleArn()},
@@ -71,6 +72,7 @@ func (s *Service) addIngest() {
 	})
 	role := s.Ingest.Role()
 	s.data.Content.GrantVerify(role, objectPrefix)
+	s.data.Content.GrantSeal(role, objectPrefix)
 	s.data.Catalog.Grant(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem")
 	s.data.DeadLetters.GrantWrite(role)
 	patterns.NewQueueFunction(s.Stack, jsii.String("IngestMapping"), &patterns.QueueFunctionProps{

@@ -14,7 +14,7 @@ import (
 // Functions are the names of the functions that the app deploys, as they stand
 // below functions/ and in the Dist.
 func Functions() []string {
-	return []string{fnUploadAPI, fnIngest, fnFanout, fnClaims, fnCompleter}
+	return []string{fnUploadAPI, fnIngest, fnFanout, fnClaims, fnCompleter, fnSweeper}
 }
 
 const (
@@ -23,6 +23,7 @@ const (
 	fnFanout    = "stream-fanout"
 	fnClaims    = "token-claims"
 	fnCompleter = "upload-completer"
+	fnSweeper   = "upload-sweeper"
 )
 
 // Service holds what runs: the functions with their mappings, the API, the
@@ -33,6 +34,7 @@ type Service struct {
 	Ingest      *patterns.Function
 	Fanout      *patterns.Function
 	Completer   *patterns.Function
+	Sweeper     *patterns.Function
 	TokenClaims *patterns.Function // nil when another issuer's tokens are taken
 	API         *patterns.HTTPAPI
 	Alarms      *patterns.AlarmTopic
@@ -57,6 +59,7 @@ func NewService(scope constructs.Construct, id string, settings Settings, data *
 	s.addIngest()
 	s.addFanout()
 	s.addCompletion()
+	s.addSweeper()
 	issuer, audience := s.addIssuer()
 	s.addAPI(issuer, audience)
 	s.Alarms = patterns.NewAlarmTopic(s.Stack, jsii.String("Alarms"), &patterns.AlarmTopicProps{

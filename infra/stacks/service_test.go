@@ -17,6 +17,7 @@ func TestFunctionsRunAsTheyAreBuilt(t *testing.T) {
 				"UploadApi":       {"STOWAGE_BUCKET", "STOWAGE_COMPLETION_QUEUE_URL", "STOWAGE_CURSOR_SECRET_ARN", "STOWAGE_IDEMPOTENCY_TABLE", "STOWAGE_LOG_LEVEL", "STOWAGE_SIGNER_ROLE_ARN", "STOWAGE_STAGE", "STOWAGE_TABLE"},
 				"S3Ingest":        {"STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
 				"UploadCompleter": {"STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"UploadSweeper":   sweeperEnvironment(d.stage),
 				"StreamFanout":    {"STOWAGE_BUS", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_HOME_REGION", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE"},
 				"TokenClaims":     {"STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
 			}
@@ -75,15 +76,16 @@ func TestRolesAllowWhatIsCalledAndNothingElse(t *testing.T) {
 				"Service/S3Ingest/Role/DefaultPolicy/Resource": append([]string{
 					"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem",
 					"kms:Decrypt", "kms:GenerateDataKey",
-					"s3:DeleteObjectVersion", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject", "s3:PutObjectVersionTagging",
+					"s3:DeleteObjectVersion", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions", "s3:PutObject", "s3:PutObjectVersionTagging",
 					"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
 				}, own...),
 				"Service/StreamFanout/Role/DefaultPolicy/Resource": append([]string{
 					"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
 					"events:PutEvents", "kms:Decrypt", "kms:GenerateDataKey", "s3:ListBucket", "s3:PutObject",
 				}, own...),
-				"Service/TokenClaims/Role/DefaultPolicy/Resource": append([]string{"dynamodb:Query", "kms:Decrypt"}, own...),
-				"Service/Signer/DefaultPolicy/Resource":           {"kms:Decrypt", "kms:GenerateDataKey", "s3:AbortMultipartUpload", "s3:GetObjectVersion", "s3:ListMultipartUploadParts", "s3:PutObject"},
+				"Service/TokenClaims/Role/DefaultPolicy/Resource":   append([]string{"dynamodb:Query", "kms:Decrypt"}, own...),
+				"Service/Signer/DefaultPolicy/Resource":             {"kms:Decrypt", "kms:GenerateDataKey", "s3:AbortMultipartUpload", "s3:DeleteObjectVersion", "s3:GetObjectVersion", "s3:ListBucketVersions", "s3:ListMultipartUploadParts", "s3:PutObject"},
+				"Service/UploadSweeper/Role/DefaultPolicy/Resource": append(sweeperActions(d.stage), own...),
 				"Service/UploadCompleter/Role/DefaultPolicy/Resource": append([]string{
 					"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "kms:Decrypt", "kms:GenerateDataKey",
 					"s3:ListBucketVersions", "s3:ListMultipartUploadParts", "s3:PutObject",

@@ -15,7 +15,7 @@ type named struct {
 }
 
 func (s *Service) functions() []named {
-	all := []named{{"UploadApi", s.UploadAPI}, {"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}}
+	all := []named{{"UploadApi", s.UploadAPI}, {"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}, {"UploadSweeper", s.Sweeper}}
 	if s.TokenClaims != nil {
 		all = append(all, named{"TokenClaims", s.TokenClaims})
 	}
@@ -34,6 +34,7 @@ func (s *Service) addAlarms() {
 	s.watch("FanoutGivenUp", "Changes of objects were given up by the stream mapping: their records are in the dead-letter bucket",
 		s.fanout.MetricGivenUp(), 1)
 	s.addCompletionAlarms()
+	s.addSweeperAlarms()
 	for _, f := range []named{{"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}} {
 		s.watch(f.id+"DeadLetters", f.id+" gave records up: they are in the dead-letter bucket below dead/, with the reason",
 			deadLettered(f.function), 1)
@@ -98,6 +99,7 @@ func (s *Service) addDashboard() {
 		graph("Function duration, p99 (ms)", each(func(f *patterns.Function) awscloudwatch.Metric { return f.MetricDuration("p99") })...),
 	)
 	dashboard.AddWidgets(
+		graph("Left behind", s.swept("SweepExpiredUploads"), s.swept("SweepClosedUploads"), s.swept("SweepDeletedVersions"), s.swept("SweepAbortedMultiparts")),
 		graph("Catalog throttles", s.data.Catalog.MetricThrottledReads(), s.data.Catalog.MetricThrottledWrites()),
 	)
 }

@@ -144,12 +144,12 @@ func (i *Inventory) latest(ctx context.Context) (string, error) {
 	slices.Sort(reports)
 	for _, report := range slices.Backward(reports) {
 		key := report + "manifest.json"
-		_, err := i.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &i.cfg.Bucket, Key: &key})
-		if err = s3Fault(err); err == nil {
-			return key, nil
+		found, err := i.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &i.cfg.Bucket, Prefix: &key, MaxKeys: aws.Int32(1)})
+		if err != nil {
+			return "", fmt.Errorf("look for inventory manifest %s: %w", key, s3Fault(err))
 		}
-		if !fault.Is(err, fault.NotFound) {
-			return "", fmt.Errorf("look for inventory manifest %s: %w", key, err)
+		if len(found.Contents) > 0 && aws.ToString(found.Contents[0].Key) == key {
+			return key, nil
 		}
 	}
 	return "", nil
