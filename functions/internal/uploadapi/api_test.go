@@ -39,10 +39,12 @@ type world struct {
 	deps    uploadapi.Deps
 	handler http.Handler
 	store   *ddbstore.Store
-	queue   *queue
-	creds   aws.Credentials
-	log     *bytes.Buffer
-	clock   *clock
+	// recordsTable is the table of idempotency records.
+	recordsTable string
+	queue        *queue
+	creds        aws.Credentials
+	log          *bytes.Buffer
+	clock        *clock
 }
 
 // restarted is another process of the same API: it shares what is stored and nothing else.
@@ -69,15 +71,19 @@ func (q *queue) Send(_ context.Context, body []byte, _ time.Duration) error {
 	return nil
 }
 
-// clock is the real time, moved on by the tests.
+// clock is the real time, moved on by the tests, or stopped.
 type clock struct {
-	mu    sync.Mutex
-	ahead time.Duration
+	mu      sync.Mutex
+	ahead   time.Duration
+	stopped time.Time
 }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.stopped.IsZero() {
+		return c.stopped.Add(c.ahead)
+	}
 	return time.Now().Add(c.ahead)
 }
 
@@ -85,6 +91,13 @@ func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ahead += d
+}
+
+// freeze stops it: it moves when the test advances it.
+func (c *clock) freeze() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = time.Now()
 }
 
 type oneRing struct{ ring *cursor.Ring }
@@ -112,11 +125,12 @@ func newWorld(tb testing.TB) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	w.recordsTable = recordsTable(tb, db)
 	newID := uploadapi.NewIDs(w.clock.now, rand.Reader)
 	w.deps = uploadapi.Deps{
 		Catalog: w.store, Signer: presigner, Completions: w.queue,
 		Storage:     &s3store.Signer{Presigner: presigner, Multipart: s3store.NewMultipart(client, testBucket), Sealer: s3store.NewSealer(client, testBucket)},
-		Idempotency: idempotency.New(db, idempotency.Config{Table: recordsTable(tb, db), Now: w.clock.now, NewID: newID}),
+		Idempotency: idempotency.New(db, idempotency.Config{Table: w.recordsTable, Now: w.clock.now, NewID: newID}),
 		Cursors:     cursor.NewCodec(oneRing{ring}, rand.Reader),
 		Log:         slog.New(slog.NewJSONHandler(w.log, nil)), NewID: newID, Now: w.clock.now,
 	}
