@@ -56,9 +56,7 @@ func Open(cfg Config) (*Broker, error) {
 		b.queues[q.Name] = newQueueState(q.withDefaults())
 		b.order = append(b.order, q.Name)
 	}
-	for _, q := range b.queues {
-		errs = append(errs, b.validateRedrive(q))
-	}
+	errs = append(errs, b.validateRedrives(cfg.Queues))
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -75,16 +73,62 @@ func Open(cfg Config) (*Broker, error) {
 	return b, nil
 }
 
-func (b *Broker) validateRedrive(q *queueState) error {
-	if q.RedriveTarget == "" {
-		return nil
+// validateRedrives checks the dead-letter queues of queues, which may be among
+// themselves or be there already.
+func (b *Broker) validateRedrives(queues []Queue) error {
+	known := map[string]Queue{} // by ARN
+	for _, q := range b.queues {
+		known[q.ARN] = q.Queue
 	}
-	target, err := b.find(q.RedriveTarget)
-	switch {
-	case err != nil:
-		return fmt.Errorf("queue %q: its dead-letter queue %s is not declared", q.Name, q.RedriveTarget)
-	case target.FIFO != q.FIFO:
-		return fmt.Errorf("queue %q: its dead-letter queue %s must be of the same type", q.Name, target.Name)
+	for _, q := range queues {
+		known[q.ARN] = q
+	}
+	var errs []error
+	for _, q := range queues {
+		target, ok := known[q.RedriveTarget]
+		switch {
+		case q.RedriveTarget == "":
+		case !ok:
+			errs = append(errs, fmt.Errorf("queue %q: its dead-letter queue %s is not declared", q.Name, q.RedriveTarget))
+		case target.FIFO != q.FIFO:
+			errs = append(errs, fmt.Errorf("queue %q: its dead-letter queue %s must be of the same type", q.Name, target.Name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Configure gives queues other settings and adds those that are new; all of that
+// or, with an error, nothing. What is on a queue stays there, and so do queues
+// that are not named.
+func (b *Broker) Configure(queues []Queue) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var errs []error
+	added := map[string]*queueState{}
+	for _, q := range queues {
+		errs = append(errs, q.validate())
+		if b.queues[q.Name] == nil {
+			added[q.Name] = newQueueState(q.withDefaults())
+		}
+	}
+	if err := errors.Join(append(errs, b.validateRedrives(queues))...); err != nil {
+		return err
+	}
+	now := b.cfg.Now()
+	for _, q := range added {
+		if err := b.store.load(q, now); err != nil {
+			return err
+		}
+	}
+	for _, q := range queues {
+		if state := added[q.Name]; state != nil {
+			b.queues[q.Name] = state
+			b.order = append(b.order, q.Name)
+			continue
+		}
+		state := b.queues[q.Name]
+		state.Queue = q.withDefaults()
+		state.wake() // who waits has to look at the new settings
 	}
 	return nil
 }
