@@ -109,7 +109,7 @@ func (l *Limiter) recall(ctx context.Context, ws string) (seen, error) {
 		s = &seen{}
 		l.seen[ws] = s
 	}
-	s.rate, s.readAt = w.Writes.Or(workspace.DefaultWrites()), l.now()
+	s.rate, s.readAt = w.Quota.Writes.Or(workspace.DefaultWrites()), l.now()
 	known := *s
 	s.debt = 0
 	return known, nil

@@ -47,8 +47,8 @@ func newWorld(t *testing.T) *world {
 	w := &world{clock: newClock(), table: ddbtest.NewTable(t, ddbtest.Client(nil), catalog.MainTable())}
 	alpha := workspace.Workspace{
 		ID: "alpha", Name: "Alpha", Quota: workspace.DefaultQuota(), Shards: 1,
-		Writes: workspace.Rate{PerSecond: 10, Burst: 20},
 	}
+	alpha.Quota.Writes = workspace.Rate{PerSecond: 10, Burst: 20}
 	owner := workspace.Member{Workspace: "alpha", Sub: "owner", Role: workspace.Owner}
 	if err := w.store().CreateWorkspace(t.Context(), alpha, owner); err != nil {
 		t.Fatal(err)
@@ -227,7 +227,7 @@ type counting struct {
 
 func (c *counting) Workspace(context.Context, string) (workspace.Workspace, error) {
 	c.reads++
-	return workspace.Workspace{Writes: c.rate}, nil
+	return workspace.Workspace{Quota: workspace.Quota{Writes: c.rate}}, nil
 }
 
 func (c *counting) Spend(_ context.Context, _ string, s workspace.Spending, full bool) (workspace.Bucket, bool, error) {

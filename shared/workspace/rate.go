@@ -3,6 +3,8 @@ package workspace
 import (
 	"math"
 	"time"
+
+	"github.com/stowage-dev/stowage/shared/fault"
 )
 
 // Rate bounds how often something may be done: PerSecond on average, and Burst at
@@ -15,6 +17,21 @@ type Rate struct {
 // DefaultWrites is the rate of writing requests of a workspace that has none of
 // its own.
 func DefaultWrites() Rate { return Rate{PerSecond: 50, Burst: 200} }
+
+// maxRate bounds both parts of a rate: what is above it is no limit.
+const maxRate = 1_000_000
+
+// validate returns an InvalidArgument error that names every bad part.
+func (r Rate) validate() error {
+	return fault.Join(validRate("writesPerSecond", r.PerSecond), validRate("writesBurst", r.Burst))
+}
+
+func validRate(field string, n int64) error {
+	if n < 0 || n > maxRate {
+		return fault.Invalid(field, "is %d, must be from 0 to %d", n, maxRate)
+	}
+	return nil
+}
 
 // Or returns r, with the parts that are not positive taken from fallback.
 func (r Rate) Or(fallback Rate) Rate {

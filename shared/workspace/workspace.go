@@ -32,21 +32,21 @@ type Workspace struct {
 	// Rev rises by one with every write of the workspace.
 	Rev   int64
 	Quota Quota
-	// Writes is how often the workspace may write. Zero: DefaultWrites.
-	Writes Rate
-	Types  TypePolicy
+	Types TypePolicy
 	// Shards is over how many items the quota is spread. It never changes
 	// after the workspace was created.
 	Shards int
 }
 
-// Quota bounds what a workspace may hold.
+// Quota bounds what a workspace may hold, and how fast it may write.
 type Quota struct {
 	Bytes       int64 // stored and reserved together
 	Objects     int64
 	OpenUploads int64
 	// MaxObjectBytes is the largest single object.
 	MaxObjectBytes int64
+	// Writes is how often members may write. Zero: DefaultWrites.
+	Writes Rate
 }
 
 // DefaultQuota is what a workspace gets when nobody says otherwise.
@@ -66,6 +66,7 @@ func (q Quota) Validate() error {
 		notNegative("objects", q.Objects),
 		notNegative("openUploads", q.OpenUploads),
 		notNegative("maxObjectBytes", q.MaxObjectBytes),
+		q.Writes.validate(),
 	)
 }
 

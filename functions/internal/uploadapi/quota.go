@@ -16,10 +16,17 @@ type quotaView struct {
 	Objects        int64 `json:"objects" minimum:"0" example:"100000"`
 	OpenUploads    int64 `json:"openUploads" minimum:"0" example:"1000"`
 	MaxObjectBytes int64 `json:"maxObjectBytes" minimum:"0" doc:"The largest single object." example:"5497558138880"`
+	// What is left out is the default, and answered as that.
+	WritesPerSecond int64 `json:"writesPerSecond,omitempty" minimum:"1" maximum:"1000000" default:"50" doc:"How often members may write." example:"50"`
+	WritesBurst     int64 `json:"writesBurst,omitempty" minimum:"1" maximum:"1000000" default:"200" doc:"How many writes may come at once." example:"200"`
 }
 
 func viewQuota(q workspace.Quota) quotaView {
-	return quotaView{Bytes: q.Bytes, Objects: q.Objects, OpenUploads: q.OpenUploads, MaxObjectBytes: q.MaxObjectBytes}
+	writes := q.Writes.Or(workspace.DefaultWrites())
+	return quotaView{
+		Bytes: q.Bytes, Objects: q.Objects, OpenUploads: q.OpenUploads, MaxObjectBytes: q.MaxObjectBytes,
+		WritesPerSecond: writes.PerSecond, WritesBurst: writes.Burst,
+	}
 }
 
 type quotaInput struct {
@@ -80,6 +87,7 @@ func (a *api) putQuota(ctx context.Context, in *quotaInput) (*quotaAnswer, error
 	q := workspace.Quota{
 		Bytes: in.Body.Bytes, Objects: in.Body.Objects,
 		OpenUploads: in.Body.OpenUploads, MaxObjectBytes: in.Body.MaxObjectBytes,
+		Writes: workspace.Rate{PerSecond: in.Body.WritesPerSecond, Burst: in.Body.WritesBurst},
 	}
 	if err := q.Validate(); err != nil {
 		return nil, inBody(err)
