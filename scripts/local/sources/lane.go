@@ -52,14 +52,16 @@ func (l *lane) signal() {
 	}
 }
 
-func (l *lane) run(ctx context.Context) {
+// run processes batches until there are no more, or reading ends: then the batch
+// that is in the function is the last, and is not tried again.
+func (l *lane) run(ctx, reading context.Context) {
 	for {
-		batch := l.take(ctx)
+		batch := l.take(reading)
 		if len(batch) == 0 {
 			return
 		}
-		l.process(ctx, batch)
-		if ctx.Err() != nil {
+		l.process(ctx, reading, batch)
+		if reading.Err() != nil {
 			return
 		}
 	}
@@ -120,12 +122,12 @@ func fittingRecords(records []*streamRecord) int {
 
 // process delivers a batch until each of its records is done with: by success, or
 // given up after too many retries or too long a time. It returns early only when
-// ctx ends.
-func (l *lane) process(ctx context.Context, records []*streamRecord) {
+// reading ends; then what is not done with comes again.
+func (l *lane) process(ctx, reading context.Context, records []*streamRecord) {
 	m := &l.shard.mapping
 	retries, invokes, refusals := 0, 0, 0
 	for {
-		if records = l.dropAged(ctx, records, invokes); len(records) == 0 || ctx.Err() != nil {
+		if records = l.dropAged(ctx, records, invokes); len(records) == 0 || reading.Err() != nil {
 			return
 		}
 		outcome := l.deliver(ctx, records)
@@ -136,7 +138,7 @@ func (l *lane) process(ctx context.Context, records []*streamRecord) {
 			if refusals++; refusals == 1 {
 				l.logFailure(records, outcome)
 			}
-			if !sleep(ctx, backoff(refusals, unavailablePause, unavailableLonger)) {
+			if !sleep(reading, backoff(refusals, unavailablePause, unavailableLonger)) {
 				return
 			}
 			continue
@@ -151,8 +153,8 @@ func (l *lane) process(ctx context.Context, records []*streamRecord) {
 		l.logFailure(records, outcome)
 		if outcome.Err != nil && m.BisectOnError && len(records) > 1 { // a split counts as no retry
 			half := len(records) / 2
-			l.process(ctx, records[:half])
-			l.process(ctx, records[half:])
+			l.process(ctx, reading, records[:half])
+			l.process(ctx, reading, records[half:])
 			return
 		}
 		if from > 0 { // the rest is a batch of its own
@@ -163,7 +165,7 @@ func (l *lane) process(ctx context.Context, records []*streamRecord) {
 			return
 		}
 		retries++
-		if !sleep(ctx, l.shard.cfg.StreamRetryDelay(retries)) {
+		if !sleep(reading, l.shard.cfg.StreamRetryDelay(retries)) {
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -81,7 +82,7 @@ type NotifierConfig struct {
 // Notifier delivers S3's notifications. It is safe for concurrent use.
 type Notifier struct {
 	cfg     NotifierConfig
-	buckets map[string]BucketNotifications
+	buckets atomic.Pointer[map[string]BucketNotifications] // by name; replaced whole
 }
 
 // NewNotifier checks the notifications.
@@ -97,10 +98,17 @@ func NewNotifier(cfg NotifierConfig) (*Notifier, error) {
 	if cfg.NewID == nil {
 		cfg.NewID = uuid.NewString
 	}
-	n := &Notifier{cfg: cfg, buckets: map[string]BucketNotifications{}}
+	n := &Notifier{cfg: cfg}
+	return n, n.Configure(cfg.Buckets)
+}
+
+// Configure replaces all notifications, or none with an error. What happens from
+// here on is told by the new ones.
+func (n *Notifier) Configure(declared []BucketNotifications) error {
+	buckets := map[string]BucketNotifications{}
 	var errs []error
-	for _, b := range cfg.Buckets {
-		if b.EventBridge && cfg.Bus == nil {
+	for _, b := range declared {
+		if b.EventBridge && n.cfg.Bus == nil {
 			errs = append(errs, fmt.Errorf("bucket %s notifies EventBridge, and there is no bus", b.Bucket))
 		}
 		for _, notification := range b.Notifications {
@@ -108,9 +116,13 @@ func NewNotifier(cfg NotifierConfig) (*Notifier, error) {
 				errs = append(errs, fmt.Errorf("notification of bucket %s to %s: %w", b.Bucket, notification.TargetARN, err))
 			}
 		}
-		n.buckets[b.Bucket] = b
+		buckets[b.Bucket] = b
 	}
-	return n, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	n.buckets.Store(&buckets)
+	return nil
 }
 
 func (n *Notifier) check(notification Notification) error {
@@ -153,7 +165,7 @@ var eventNames = []string{
 // all have taken it: the engine answers its client after that, so that no
 // acknowledged change goes without its event.
 func (n *Notifier) Notify(ctx context.Context, e ObjectEvent) error {
-	bucket, ok := n.buckets[e.Bucket]
+	bucket, ok := (*n.buckets.Load())[e.Bucket]
 	if !ok {
 		return nil
 	}

@@ -32,19 +32,20 @@ func newQueuePoller(cfg *Config, m QueueMapping) (*queuePoller, error) {
 	return &queuePoller{cfg: cfg, mapping: m, filter: f}, m.wrap(errors.Join(err, m.validate()))
 }
 
-// run receives batches while the function has room for another one, so that no
-// message is held in flight without being worked on.
-func (p *queuePoller) run(ctx context.Context) {
+// run receives batches until reading ends, while the function has room for another
+// one, so that no message is held in flight without being worked on. What has
+// been received then is still worked on, until ctx ends.
+func (p *queuePoller) run(ctx, reading context.Context) {
 	room := make(chan struct{}, p.mapping.MaxConcurrency)
 	var batches sync.WaitGroup
 	defer batches.Wait()
 	for {
 		select {
 		case room <- struct{}{}:
-		case <-ctx.Done():
+		case <-reading.Done():
 			return
 		}
-		messages := p.gather(ctx)
+		messages := p.gather(reading)
 		if ctx.Err() != nil {
 			return
 		}

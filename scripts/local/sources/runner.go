@@ -23,6 +23,8 @@ package sources
 import (
 	"context"
 	"errors"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 )
@@ -31,31 +33,57 @@ import (
 // concurrent use.
 type Runner struct {
 	cfg         Config
-	queues      []*queuePoller
-	streams     []*streamPoller
 	checkpoints *checkpoints
+
+	mu   sync.Mutex
+	jobs []*job
+	// start runs a job; nil: the runner does not run.
+	start func(j *job, after <-chan struct{})
+}
+
+// job is one mapping at work.
+type job struct {
+	id       string
+	mapping  any // QueueMapping or StreamMapping
+	disabled bool
+	run      func(ctx, reading context.Context)
+	stream   *streamPoller // nil: of a queue
+
+	stop context.CancelFunc // ends its reading; nil: it does not run
+	done chan struct{}      // closed when it has stopped
 }
 
 // New checks the mappings. Nothing is opened before Run.
 func New(cfg Config) (*Runner, error) {
 	cfg.setDefaults()
 	r := &Runner{cfg: cfg}
-	var errs []error
-	for _, m := range cfg.Queues {
-		p, err := newQueuePoller(&r.cfg, m.withDefaults())
-		r.queues, errs = append(r.queues, p), append(errs, err)
-	}
-	for _, m := range cfg.Streams {
-		p, err := newStreamPoller(r, m.withDefaults())
-		r.streams, errs = append(r.streams, p), append(errs, err)
-	}
-	if len(cfg.Streams) > 0 && cfg.StreamEndpoint == "" {
-		errs = append(errs, errors.New("there are stream mappings and no endpoint of DynamoDB Streams"))
-	}
-	if err := errors.Join(errs...); err != nil {
+	var err error
+	if r.jobs, err = r.prepare(cfg.Queues, cfg.Streams); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// prepare checks mappings and makes their jobs.
+func (r *Runner) prepare(queues []QueueMapping, streams []StreamMapping) ([]*job, error) {
+	var jobs []*job
+	var errs []error
+	for _, m := range queues {
+		m = m.withDefaults()
+		p, err := newQueuePoller(&r.cfg, m)
+		errs = append(errs, err)
+		jobs = append(jobs, &job{id: m.ID, mapping: m, disabled: m.Disabled, run: p.run})
+	}
+	for _, m := range streams {
+		m = m.withDefaults()
+		p, err := newStreamPoller(r, m)
+		errs = append(errs, err)
+		jobs = append(jobs, &job{id: m.ID, mapping: m, disabled: m.Disabled, run: p.run, stream: p})
+	}
+	if len(streams) > 0 && r.cfg.StreamEndpoint == "" {
+		errs = append(errs, errors.New("there are stream mappings and no endpoint of DynamoDB Streams"))
+	}
+	return jobs, errors.Join(errs...)
 }
 
 // Run polls until ctx ends, and returns when every poller has stopped. Batches
@@ -65,28 +93,95 @@ func (r *Runner) Run(ctx context.Context) error {
 	if r.checkpoints, err = openCheckpoints(r.cfg.CheckpointPath); err != nil {
 		return err
 	}
-	var pollers sync.WaitGroup
-	for _, p := range r.queues {
-		if !p.mapping.Disabled {
-			pollers.Go(func() { p.run(ctx) })
+	var running sync.WaitGroup
+	r.mu.Lock()
+	r.start = func(j *job, after <-chan struct{}) {
+		if j.disabled || ctx.Err() != nil {
+			return
 		}
+		reading, stop := context.WithCancel(ctx)
+		j.stop, j.done = stop, make(chan struct{})
+		running.Go(func() {
+			defer close(j.done)
+			defer stop()
+			<-after
+			j.run(ctx, reading)
+		})
 	}
-	for _, p := range r.streams {
-		if !p.mapping.Disabled {
-			pollers.Go(func() { p.run(ctx) })
-		}
+	for _, j := range r.jobs {
+		r.start(j, atOnce())
 	}
-	pollers.Wait()
+	r.mu.Unlock()
+	<-ctx.Done()
+	r.mu.Lock() // whoever configures now finds that it is over
+	r.start = nil
+	r.mu.Unlock()
+	running.Wait()
 	return r.checkpoints.close()
+}
+
+// atOnce is for a job that has nothing to wait for.
+func atOnce() <-chan struct{} {
+	now := make(chan struct{})
+	close(now)
+	return now
+}
+
+// Configure replaces the mappings; those that are as before go on undisturbed.
+// A mapping that changes, or is gone, stops reading; what it has in the function
+// comes to its end first. A stream is read again from its checkpoint once that
+// has happened, so that no item's records overtake each other.
+func (r *Runner) Configure(queues []QueueMapping, streams []StreamMapping) error {
+	next, err := r.prepare(queues, streams)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	former := r.jobs
+	for i, j := range next {
+		at := slices.IndexFunc(former, func(f *job) bool { return f.id == j.id && (f.stream == nil) == (j.stream == nil) })
+		after := atOnce()
+		if at >= 0 {
+			old := former[at]
+			former = slices.Delete(slices.Clone(former), at, at+1)
+			if reflect.DeepEqual(old.mapping, j.mapping) {
+				next[i] = old
+				continue
+			}
+			if stopped := old.halt(); j.stream != nil {
+				after = stopped
+			}
+		}
+		if r.start != nil {
+			r.start(j, after)
+		}
+	}
+	for _, gone := range former {
+		gone.halt()
+	}
+	r.jobs = next
+	return nil
+}
+
+// halt ends a job's reading and gives what closes when it has stopped.
+func (j *job) halt() <-chan struct{} {
+	if j.stop == nil {
+		return atOnce()
+	}
+	j.stop()
+	return j.done
 }
 
 // Wake makes the pollers of a table's stream look at once instead of at their
 // next turn. Calling it after each write spares the first record after a quiet
 // time the wait for that turn. An empty table wakes all. It does not block.
 func (r *Runner) Wake(table string) {
-	for _, p := range r.streams {
-		if table == "" || p.mapping.Table == table {
-			p.wakeShards()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, j := range r.jobs {
+		if j.stream != nil && (table == "" || j.stream.mapping.Table == table) {
+			j.stream.wakeShards()
 		}
 	}
 }

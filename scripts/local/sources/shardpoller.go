@@ -44,18 +44,18 @@ func newShardPoller(p *streamPoller, stream, shard string) *shardPoller {
 	return s
 }
 
-// run reads until ctx ends or the shard is closed and everything in it is done with.
-func (s *shardPoller) run(ctx context.Context) {
+// run reads until reading ends or the shard is closed and everything in it is done with.
+func (s *shardPoller) run(ctx, reading context.Context) {
 	var lanes sync.WaitGroup
 	for _, l := range s.lanes {
-		lanes.Go(func() { l.run(ctx) })
+		lanes.Go(func() { l.run(ctx, reading) })
 	}
-	closed := s.read(ctx)
+	closed := s.read(reading)
 	for _, l := range s.lanes {
 		l.close()
 	}
 	lanes.Wait()
-	if closed && ctx.Err() == nil {
+	if closed && reading.Err() == nil {
 		at, _ := s.runner.checkpoints.get(s.key)
 		s.save(position{Sequence: at.Sequence, Done: true})
 	}

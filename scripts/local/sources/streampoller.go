@@ -33,16 +33,17 @@ func newStreamPoller(r *Runner, m StreamMapping) (*streamPoller, error) {
 	return p, errors.Join(m.wrap(err), m.validate())
 }
 
-// run follows the stream's shards. A shard is read once its parent is finished,
-// which keeps the order of an item over a split.
-func (p *streamPoller) run(ctx context.Context) {
+// run follows the stream's shards until reading ends, and lets what is in the
+// function then come to its end, until ctx ends. A shard is read once its parent
+// is finished, which keeps the order of an item over a split.
+func (p *streamPoller) run(ctx, reading context.Context) {
 	var shards sync.WaitGroup
 	defer shards.Wait()
 	finished := make(chan struct{}, 1)
 	failures := 0
-	for ctx.Err() == nil {
+	for reading.Err() == nil {
 		pause := discoverEvery
-		if err := p.discover(ctx, &shards, finished); err != nil && ctx.Err() == nil {
+		if err := p.discover(ctx, reading, &shards, finished); err != nil && reading.Err() == nil {
 			if failures++; failures == 1 {
 				p.cfg.Logger.Warn("stream cannot be read, trying on", "mapping", p.mapping.ID, "table", p.mapping.Table, "error", err)
 			}
@@ -52,7 +53,7 @@ func (p *streamPoller) run(ctx context.Context) {
 		}
 		timer := time.NewTimer(pause)
 		select {
-		case <-ctx.Done():
+		case <-reading.Done():
 		case <-finished: // its children may begin
 		case <-timer.C:
 		}
@@ -61,15 +62,15 @@ func (p *streamPoller) run(ctx context.Context) {
 }
 
 // discover starts the shards that can be read now.
-func (p *streamPoller) discover(ctx context.Context, running *sync.WaitGroup, finished chan<- struct{}) error {
-	stream, err := p.client.stream(ctx, p.mapping.Table)
+func (p *streamPoller) discover(ctx, reading context.Context, running *sync.WaitGroup, finished chan<- struct{}) error {
+	stream, err := p.client.stream(reading, p.mapping.Table)
 	if err != nil {
 		return err
 	}
 	if stream == "" {
 		return fmt.Errorf("table %s has no stream", p.mapping.Table)
 	}
-	infos, err := p.client.shards(ctx, stream)
+	infos, err := p.client.shards(reading, stream)
 	if err != nil {
 		return err
 	}
@@ -86,12 +87,12 @@ func (p *streamPoller) discover(ctx context.Context, running *sync.WaitGroup, fi
 		if s == nil {
 			continue // it runs already
 		}
-		if err := p.position(ctx, s, info); err != nil {
+		if err := p.position(reading, s, info); err != nil {
 			p.abandon(s)
 			return err
 		}
 		running.Go(func() {
-			s.run(ctx)
+			s.run(ctx, reading)
 			p.abandon(s)
 			select {
 			case finished <- struct{}{}:
