@@ -243,3 +243,19 @@ func TestAShortDownloadIsAnError(t *testing.T) {
 		t.Errorf("error %v, want an unexpected end", err)
 	}
 }
+
+// S3 may hang up on a body that it does not want before it has said why.
+func TestARefusalIsOneEvenWhenItsExplanationIsCutOff(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "500")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte("<Error><Code>Signature"))
+	}))
+	defer server.Close()
+	err := newClient(t, nil).Send(context.Background(), client.SignedRequest{URL: server.URL, Method: http.MethodPut}, strings.NewReader("x"), 1)
+	var refused *client.StorageError
+	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden || refused.Code != "Forbidden" {
+		t.Errorf("error %v, want a StorageError with status 403", err)
+	}
+}

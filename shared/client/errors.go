@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 )
 
@@ -66,7 +67,10 @@ func (e *StorageError) Error() string {
 	return fmt.Sprintf("storage answered %d %s: %s", e.Status, e.Code, e.Message)
 }
 
-func storageErrorOf(res *http.Response, body []byte) *StorageError {
+// storageErrorOf reads why storage refused. The status alone says that it did: S3 may
+// close the connection on a body that it does not want before the explanation is through.
+func storageErrorOf(res *http.Response) *StorageError {
+	body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // as much as came
 	var answer struct {
 		Code    string `xml:"Code"`
 		Message string `xml:"Message"`

@@ -135,11 +135,7 @@ func (c *Client) Fetch(ctx context.Context, content Content, w io.Writer) (int64
 	}
 	defer drain(res.Body)
 	if res.StatusCode >= 300 {
-		body, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-		if err != nil {
-			return 0, fmt.Errorf("read the answer of storage (%d): %w", res.StatusCode, err)
-		}
-		return 0, storageErrorOf(res, body)
+		return 0, storageErrorOf(res)
 	}
 	n, err := io.Copy(w, res.Body)
 	if err == nil && res.ContentLength >= 0 && n != res.ContentLength {

@@ -174,11 +174,7 @@ func (c *Client) put(ctx context.Context, signed SignedRequest, size int64, body
 		return res.Header, nil
 	}
 	if res.StatusCode >= 300 {
-		answer, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-		if err != nil {
-			return nil, fmt.Errorf("read the answer of storage (%d): %w", res.StatusCode, err)
-		}
-		return nil, storageErrorOf(res, answer)
+		return nil, storageErrorOf(res)
 	}
 	return res.Header, nil
 }

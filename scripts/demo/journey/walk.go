@@ -56,6 +56,7 @@ func (w *walk) steps() []step {
 		steps = append(steps, step{"upload " + f.Name, func(ctx context.Context) (string, error) { return w.upload(ctx, f) }})
 	}
 	steps = append(steps,
+		step{"upload in parts, interrupted, then resumed", w.uploadInParts},
 		step{"list the folder", w.list},
 		step{"download everything and compare byte for byte", w.download},
 		step{"read a range of an object", w.downloadRange},
@@ -205,11 +206,11 @@ func (w *walk) usageGrew(ctx context.Context) (string, error) {
 	return "+" + bytesText(want), sumsUp(usage)
 }
 
-// one returns a file that was sent, always the same one.
+// one returns a file that was sent with one PUT, always the same one.
 func (w *walk) one() (string, sentFile, error) {
 	path := ""
-	for p := range w.sent {
-		if path == "" || p < path {
+	for p, sent := range w.sent {
+		if sent.put.URL != "" && (path == "" || p < path) {
 			path = p
 		}
 	}
