@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -136,14 +137,14 @@ func (h *Handler) message(ctx context.Context, m events.SQSMessage) error {
 	}
 	var errs []error
 	for _, raw := range records {
-		errs = append(errs, h.record(ctx, raw))
+		errs = append(errs, h.record(ctx, raw, sent(m)))
 	}
 	return errors.Join(errs...)
 }
 
 // record ingests one record. One that can never be ingested is written to the dead
 // letters here, under its own identity, and is no error.
-func (h *Handler) record(ctx context.Context, raw json.RawMessage) error {
+func (h *Handler) record(ctx context.Context, raw json.RawMessage, sent time.Time) error {
 	r, err := decodeRecord(raw)
 	if err == nil {
 		ctx = observe.With(ctx, slog.String("key", r.at.Key), slog.String("version", r.at.VersionID))
@@ -153,7 +154,7 @@ func (h *Handler) record(ctx context.Context, raw json.RawMessage) error {
 	if !errors.As(err, &p) {
 		return err
 	}
-	if err := h.DeadLetters.Put(ctx, r.letter(raw, err)); err != nil {
+	if err := h.DeadLetters.Put(ctx, r.letter(raw, sent, err)); err != nil {
 		return errors.Join(p.error, err)
 	}
 	h.Metrics.Add("RecordsDeadLettered", 1) // as package observe counts those of a whole message

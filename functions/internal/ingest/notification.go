@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,12 +84,31 @@ func (r record) family() string {
 }
 
 // letter is the record among the dead letters. S3 may deliver one event as several
-// messages: what happened is its identity, not the message.
-func (r record) letter(raw json.RawMessage, err error) batch.Letter {
-	return batch.Letter{
+// messages: what happened is its identity, not the message. Of a record that says
+// nothing that can be read, its bytes are; it is filed under the time of its
+// message, which a redelivery does not change.
+func (r record) letter(raw json.RawMessage, sent time.Time, err error) batch.Letter {
+	l := batch.Letter{
 		ID:      strings.Join([]string{"s3", r.event, r.at.Key, r.at.VersionID, r.sequencer}, "/"),
 		Time:    r.time,
 		Err:     err,
 		Payload: raw,
 	}
+	if r.at.Key == "" {
+		sum := sha256.Sum256(raw)
+		l.ID = "s3/" + hex.EncodeToString(sum[:])
+	}
+	if l.Time.IsZero() {
+		l.Time = sent
+	}
+	return l
+}
+
+// sent is when a message was sent.
+func sent(m events.SQSMessage) time.Time {
+	ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
+	if err != nil {
+		return time.Time{} // SQS sets it always
+	}
+	return time.UnixMilli(ms)
 }

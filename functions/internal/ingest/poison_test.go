@@ -67,6 +67,18 @@ func TestPoison(t *testing.T) {
 	}
 }
 
+// TestPoisonKeepsApart: records of which nothing can be read are told apart by
+// their bytes.
+func TestPoisonKeepsApart(t *testing.T) {
+	w := newWorld(t, startS3(t))
+	if back := w.deliver(t, `{"Records":[{"a":1},{"a":2}]}`, `{"Records":[{"a":3}]}`); back != nil {
+		t.Errorf("handed back %v", back)
+	}
+	if len(w.dead.letters) != 3 {
+		t.Errorf("%d dead letters, want 3: %v", len(w.dead.letters), w.dead.letters)
+	}
+}
+
 func TestEventsThatChangeNothing(t *testing.T) {
 	w := newWorld(t, startS3(t))
 	u := w.open(t, "a", "image/png", png, nil)

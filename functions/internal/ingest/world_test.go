@@ -28,6 +28,7 @@ import (
 	"github.com/stowage-dev/stowage/shared/catalog"
 	"github.com/stowage-dev/stowage/shared/ddbstore"
 	"github.com/stowage-dev/stowage/shared/ddbstore/ddbtest"
+	"github.com/stowage-dev/stowage/shared/deadletter"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/observe"
 	"github.com/stowage-dev/stowage/shared/s3store"
@@ -95,16 +96,23 @@ type world struct {
 	flaky *flaky
 }
 
-// box keeps dead letters in memory, by identity.
+// box keeps dead letters in memory, under the keys that they have in S3. Its clock
+// goes on, so that a letter without a time of its own has another key each time.
 type box struct {
 	mu      sync.Mutex
 	letters map[string]batch.Letter
+	now     time.Time
 }
 
 func (b *box) Put(_ context.Context, l batch.Letter) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.letters[l.ID] = l
+	b.now = b.now.Add(time.Second)
+	key, err := deadletter.Key("S3Ingest", l, b.now)
+	if err != nil {
+		return err
+	}
+	b.letters[key] = l
 	return nil
 }
 
