@@ -25,6 +25,7 @@ require (
 	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/gabriel-vasile/mimetype v1.4.16
+	github.com/gen2brain/jpegn v0.6.0
 	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/google/go-cmp v0.7.0
 	github.com/oklog/ulid/v2 v2.1.2
@@ -37,7 +38,6 @@ require (
 )
 
 require (
-	github.com/gen2brain/jpegn v0.6.0 // indirect
 	github.com/minio/crc64nvme v1.1.1 // indirect
 )
 
