@@ -23,29 +23,30 @@ type archive struct {
 	retention      time.Duration
 	file           string
 
-	mu sync.Mutex // guards the file
+	mu *sync.Mutex // guards the file
 }
 
-func (b *Bus) compileArchives() []error {
+func (c *compiler) archives(declared []Archive) []error {
 	var errs []error
-	for _, a := range b.cfg.Archives {
-		c := &archive{
+	for _, a := range declared {
+		compiled := &archive{
 			name: a.Name, arn: a.ARN, bus: busName(a.SourceARN), retention: a.Retention,
-			file: filepath.Join(b.cfg.StateDir, "archives", a.Name+".jsonl"),
+			file: filepath.Join(c.cfg.StateDir, "archives", a.Name+".jsonl"),
+			mu:   c.files.of(a.Name),
 		}
 		var err error
 		switch {
 		case a.Name == "" || strings.ContainsAny(a.Name, `/\`):
 			err = errors.New("the name is not valid")
-		case !b.buses[c.bus]:
-			err = fmt.Errorf("event bus %q is not declared", c.bus)
+		case !c.plan.buses[compiled.bus]:
+			err = fmt.Errorf("event bus %q is not declared", compiled.bus)
 		case len(a.Pattern) > 0:
-			c.pattern, err = pattern.Compile(a.Pattern)
+			compiled.pattern, err = pattern.Compile(a.Pattern)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("archive %s: %w", a.Name, err))
 		}
-		b.archives = append(b.archives, c)
+		c.plan.archives = append(c.plan.archives, compiled)
 	}
 	return errs
 }
@@ -62,7 +63,7 @@ func (a *archive) add(ev event, raw json.RawMessage) error {
 		return fmt.Errorf("archive %s: %w", a.name, err)
 	}
 	defer f.Close()
-	if _, err := f.Write(append(raw[:len(raw):len(raw)], '\n')); err != nil {
+	if _, err := appendWhole(f, append(raw[:len(raw):len(raw)], '\n')); err != nil {
 		return fmt.Errorf("archive %s: %w", a.name, err)
 	}
 	return nil
@@ -205,6 +206,7 @@ func (b *Bus) replay(ctx context.Context, a *archive, r ReplayRequest) (int, err
 			only[arn] = true
 		}
 	}
+	p := b.plan.Load()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var batch []delivery
@@ -220,7 +222,7 @@ func (b *Bus) replay(ctx context.Context, a *archive, r ReplayRequest) (int, err
 			return err
 		}
 		count++
-		if batch = append(batch, b.route(ev, raw, only)...); len(batch) >= replayBatch {
+		if batch = append(batch, b.route(p, ev, raw, only)...); len(batch) >= replayBatch {
 			err = b.outbox.add(batch)
 			batch = nil
 		}
@@ -230,7 +232,7 @@ func (b *Bus) replay(ctx context.Context, a *archive, r ReplayRequest) (int, err
 }
 
 func (b *Bus) archive(nameOrARN string) *archive {
-	for _, a := range b.archives {
+	for _, a := range b.plan.Load().archives {
 		if a.name == nameOrARN || a.arn == nameOrARN {
 			return a
 		}

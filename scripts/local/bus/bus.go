@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,15 +34,14 @@ var errNotRunning = errors.New("the bus is not running")
 // Bus takes events and hands them to the targets of the rules that match.
 // It is safe for concurrent use.
 type Bus struct {
-	cfg      Config
-	buses    map[string]bool // by name
-	rules    []rule
-	timers   []timer
-	archives []*archive
+	cfg   Config
+	plan  atomic.Pointer[plan] // replaced whole
+	files *fileLocks
 
 	mu      sync.Mutex // guards what follows
 	running bool
-	events  *os.File // nil when no file is wanted
+	begin   func(t *timer) // runs a timer; nil: the bus does not run
+	events  *os.File       // nil when no file is wanted
 	replays map[string]*Replay
 
 	outbox *outbox
@@ -73,17 +73,12 @@ func New(cfg Config) (*Bus, error) {
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = 64
 	}
-	b := &Bus{cfg: cfg, buses: map[string]bool{DefaultBus: true}, replays: map[string]*Replay{}}
-	for _, eb := range cfg.Buses {
-		b.buses[eb.Name] = true
-	}
-	var errs []error
-	errs = append(errs, b.compileRules()...)
-	errs = append(errs, b.compileSchedules()...)
-	errs = append(errs, b.compileArchives()...)
-	if err := errors.Join(errs...); err != nil {
+	b := &Bus{cfg: cfg, files: newFileLocks(), replays: map[string]*Replay{}}
+	p, err := b.compile(Declared{Buses: cfg.Buses, Rules: cfg.Rules, Archives: cfg.Archives, Schedules: cfg.Schedules})
+	if err != nil {
 		return nil, err
 	}
+	b.plan.Store(p)
 	return b, nil
 }
 
@@ -107,18 +102,26 @@ func (b *Bus) Start(ctx context.Context) error {
 		}
 		return fmt.Errorf("start bus: %w", err)
 	}
-	for _, a := range b.archives {
+	for _, a := range b.plan.Load().archives {
 		if err := a.prune(b.cfg.Now()); err != nil {
 			b.cfg.Logger.Warn("archive could not be pruned", "archive", a.name, "error", err)
 		}
 	}
 	ctx, b.cancel = context.WithCancel(ctx)
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.outbox, b.events, b.running = out, events, true
-	b.mu.Unlock()
 	b.done.Go(func() { b.dispatch(ctx) })
-	for _, t := range b.timers {
-		b.done.Go(func() { b.runTimer(ctx, t) })
+	b.begin = func(t *timer) {
+		ctx, stop := context.WithCancel(ctx)
+		t.stop = stop
+		b.done.Go(func() {
+			defer stop()
+			b.runTimer(ctx, *t)
+		})
+	}
+	for _, t := range b.plan.Load().timers {
+		b.begin(t)
 	}
 	return nil
 }
@@ -130,6 +133,9 @@ func (b *Bus) Close() error {
 		return nil
 	}
 	b.cancel()
+	b.mu.Lock() // whoever configures now finds that it is over
+	b.begin = nil
+	b.mu.Unlock()
 	b.done.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,6 +168,7 @@ func (b *Bus) Put(ctx context.Context, e Entry) (string, error) {
 
 // publish archives events, appends them to the events file and makes their deliveries durable.
 func (b *Bus) publish(events []event) error {
+	p := b.plan.Load()
 	var deliveries []delivery
 	var lines []byte
 	var put []func()
@@ -171,12 +178,12 @@ func (b *Bus) publish(events []event) error {
 			return err
 		}
 		lines = append(append(lines, raw...), '\n')
-		for _, a := range b.archives {
+		for _, a := range p.archives {
 			if err := a.add(ev, raw); err != nil {
 				return err
 			}
 		}
-		routed := b.route(ev, raw, nil)
+		routed := b.route(p, ev, raw, nil)
 		deliveries = append(deliveries, routed...)
 		put = append(put, func() { b.cfg.Observe(ev.bus, raw, len(routed)) })
 	}
@@ -196,19 +203,24 @@ func (b *Bus) store(lines []byte, deliveries []delivery) error {
 	if !b.running {
 		return errNotRunning
 	}
-	if b.events != nil {
-		if _, err := b.events.Write(lines); err != nil {
-			return fmt.Errorf("append to the events file: %w", err)
-		}
+	if b.events == nil {
+		return b.outbox.add(deliveries)
 	}
-	return b.outbox.add(deliveries)
+	undo, err := appendWhole(b.events, lines)
+	if err != nil {
+		return fmt.Errorf("append to the events file: %w", err)
+	}
+	if err := b.outbox.add(deliveries); err != nil {
+		return errors.Join(err, undo())
+	}
+	return nil
 }
 
 // route makes the deliveries of an event: one for each target of each rule that matches. With only
 // set, no other rules are considered.
-func (b *Bus) route(ev event, raw json.RawMessage, only map[string]bool) []delivery {
+func (b *Bus) route(p *plan, ev event, raw json.RawMessage, only map[string]bool) []delivery {
 	var all []delivery
-	for _, r := range b.rules {
+	for _, r := range p.rules {
 		if r.bus != ev.bus || r.pattern == nil || only != nil && !only[r.ARN] || !r.pattern.Match(raw) {
 			continue
 		}

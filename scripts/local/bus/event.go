@@ -91,7 +91,7 @@ func (b *Bus) check(e Entry) *entryFault {
 		return &entryFault{"InvalidArgument", fmt.Sprintf("Parameter Source is not valid. Reason: it is longer than %d characters.", maxSource)}
 	case !json.Valid(e.Detail) || bytes.TrimLeft(e.Detail, " \t\r\n")[0] != '{':
 		return &entryFault{"MalformedDetail", "Detail is malformed."}
-	case !b.buses[busName(e.Bus)]:
+	case !b.plan.Load().buses[busName(e.Bus)]:
 		return &entryFault{"InvalidArgument", fmt.Sprintf("Parameter EventBusName is not valid. Reason: Event bus %s does not exist.", busName(e.Bus))}
 	}
 	return nil

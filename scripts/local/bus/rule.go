@@ -43,20 +43,20 @@ const (
 	maxEventAge      = 24 * time.Hour
 )
 
-func (b *Bus) compileRules() []error {
+func (c *compiler) rules(declared []Rule) []error {
 	var errs []error
-	for _, r := range b.cfg.Rules {
-		if err := b.compileRule(r); err != nil {
+	for _, r := range declared {
+		if err := c.rule(r); err != nil {
 			errs = append(errs, fmt.Errorf("rule %s: %w", r.Name, err))
 		}
 	}
 	return errs
 }
 
-func (b *Bus) compileRule(r Rule) error {
-	c := rule{Rule: r, bus: busName(r.Bus)}
-	if !b.buses[c.bus] {
-		return fmt.Errorf("event bus %q is not declared", c.bus)
+func (c *compiler) rule(r Rule) error {
+	compiled := rule{Rule: r, bus: busName(r.Bus)}
+	if !c.plan.buses[compiled.bus] {
+		return fmt.Errorf("event bus %q is not declared", compiled.bus)
 	}
 	if len(r.Pattern) == 0 && r.Schedule == "" {
 		return errors.New("has neither an event pattern nor a schedule")
@@ -66,10 +66,10 @@ func (b *Bus) compileRule(r Rule) error {
 		if err != nil {
 			return err
 		}
-		c.pattern = p
+		compiled.pattern = p
 	}
 	var err error
-	if c.targets, err = b.compileTargets(r.Targets); err != nil {
+	if compiled.targets, err = c.targets(r.Targets); err != nil {
 		return err
 	}
 	if r.Schedule != "" {
@@ -79,23 +79,23 @@ func (b *Bus) compileRule(r Rule) error {
 			return err
 		case e.Kind() == schedule.At:
 			return fmt.Errorf("schedule %q: a rule takes rate or cron", r.Schedule)
-		case c.bus != DefaultBus:
+		case compiled.bus != DefaultBus:
 			return fmt.Errorf("schedule %q: only rules of the default bus may have one", r.Schedule)
 		}
 		if !r.Disabled {
-			b.timers = append(b.timers, timer{
-				name: r.Name, timetable: timetable{expression: e},
-				fire: func(at time.Time) error { return b.fireRule(c, at) },
+			c.plan.timers = append(c.plan.timers, &timer{
+				name: r.Name, declared: r, timetable: timetable{expression: e},
+				fire: func(at time.Time) error { return c.fireRule(compiled, at) },
 			})
 		}
 	}
 	if !r.Disabled {
-		b.rules = append(b.rules, c)
+		c.plan.rules = append(c.plan.rules, compiled)
 	}
 	return nil
 }
 
-func (b *Bus) compileTargets(targets []Target) ([]target, error) {
+func (c *compiler) targets(targets []Target) ([]target, error) {
 	var all []target
 	seen := map[string]bool{}
 	for _, t := range targets {
@@ -106,17 +106,17 @@ func (b *Bus) compileTargets(targets []Target) ([]target, error) {
 		if t.Input != "" && !json.Valid([]byte(t.Input)) {
 			return nil, fmt.Errorf("target %s: the input is not JSON", t.ID)
 		}
-		c, err := b.compileTarget(t)
+		compiled, err := c.target(t)
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", t.ID, err)
 		}
-		all = append(all, c)
+		all = append(all, compiled)
 	}
 	return all, nil
 }
 
-func (b *Bus) compileTarget(t Target) (target, error) {
-	c := target{Target: t, maxAttempts: maxRetryAttempts, maxAge: maxEventAge}
+func (c *compiler) target(t Target) (target, error) {
+	compiled := target{Target: t, maxAttempts: maxRetryAttempts, maxAge: maxEventAge}
 	inputs := 0
 	for _, set := range []bool{t.Input != "", t.InputPath != "", t.InputTransformer != nil} {
 		if set {
@@ -125,36 +125,36 @@ func (b *Bus) compileTarget(t Target) (target, error) {
 	}
 	switch {
 	case t.ARN == "":
-		return c, errors.New("has no ARN")
+		return compiled, errors.New("has no ARN")
 	case inputs > 1:
-		return c, errors.New("only one of Input, InputPath and InputTransformer may be set")
-	case t.DeadLetterARN != "" && b.cfg.DeadLetter == nil:
-		return c, errors.New("has a dead-letter queue, but DeadLetter is not set")
+		return compiled, errors.New("only one of Input, InputPath and InputTransformer may be set")
+	case t.DeadLetterARN != "" && c.cfg.DeadLetter == nil:
+		return compiled, errors.New("has a dead-letter queue, but DeadLetter is not set")
 	}
 	var err error
 	if t.InputPath != "" {
-		if c.path, err = parsePath(t.InputPath); err != nil {
-			return c, err
+		if compiled.path, err = parsePath(t.InputPath); err != nil {
+			return compiled, err
 		}
 	}
 	if t.InputTransformer != nil {
-		if c.transformer, err = newTransformer(*t.InputTransformer); err != nil {
-			return c, err
+		if compiled.transformer, err = newTransformer(*t.InputTransformer); err != nil {
+			return compiled, err
 		}
 	}
 	if n := t.Retry.MaxAttempts; n != nil {
 		if *n < 0 || *n > maxRetryAttempts {
-			return c, fmt.Errorf("maximum retry attempts %d must lie between 0 and %d", *n, maxRetryAttempts)
+			return compiled, fmt.Errorf("maximum retry attempts %d must lie between 0 and %d", *n, maxRetryAttempts)
 		}
-		c.maxAttempts = *n
+		compiled.maxAttempts = *n
 	}
 	if age := t.Retry.MaxAge; age != 0 {
 		if age < minEventAge || age > maxEventAge {
-			return c, fmt.Errorf("maximum event age %s must lie between %s and %s", age, minEventAge, maxEventAge)
+			return compiled, fmt.Errorf("maximum event age %s must lie between %s and %s", age, minEventAge, maxEventAge)
 		}
-		c.maxAge = age
+		compiled.maxAge = age
 	}
-	return c, nil
+	return compiled, nil
 }
 
 // payload is what a target receives for an event.

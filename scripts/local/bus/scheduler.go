@@ -12,22 +12,25 @@ import (
 
 // timer fires a rule or a schedule.
 type timer struct {
-	name string
+	name     string
+	declared any // Rule or Schedule
 	timetable
 	fire func(at time.Time) error
+	stop context.CancelFunc // nil: it does not run
 }
 
-func (b *Bus) compileSchedules() []error {
+func (c *compiler) schedules(declared []Schedule) []error {
 	var errs []error
-	for _, s := range b.cfg.Schedules {
-		if err := b.compileSchedule(s); err != nil {
+	for _, s := range declared {
+		if err := c.schedule(s); err != nil {
 			errs = append(errs, fmt.Errorf("schedule %s: %w", s.Name, err))
 		}
 	}
 	return errs
 }
 
-func (b *Bus) compileSchedule(s Schedule) error {
+func (c *compiler) schedule(s Schedule) error {
+	declared := s
 	zone := time.UTC
 	if s.TimeZone != "" {
 		var err error
@@ -45,17 +48,18 @@ func (b *Bus) compileSchedule(s Schedule) error {
 	if s.Target.ID == "" {
 		s.Target.ID = s.Name
 	}
-	t, err := b.compileTarget(s.Target)
+	t, err := c.target(s.Target)
 	if err != nil {
 		return err
 	}
 	if s.Disabled {
 		return nil
 	}
-	b.timers = append(b.timers, timer{
+	c.plan.timers = append(c.plan.timers, &timer{
 		name:      s.Name,
+		declared:  declared,
 		timetable: timetable{expression: e, start: s.Start, end: s.End, atStart: e.Kind() == schedule.Rate},
-		fire:      func(at time.Time) error { return b.invoke(s, t, at) },
+		fire:      func(at time.Time) error { return c.invoke(s, t, at) },
 	})
 	return nil
 }
