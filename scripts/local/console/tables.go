@@ -73,13 +73,13 @@ func plainItem(item map[string]types.AttributeValue) map[string]any {
 	return out
 }
 
-// plain is an attribute's value as JSON has it; numbers keep every digit.
+// plain is an attribute's value as the page reads it.
 func plain(v types.AttributeValue) any {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberS:
 		return v.Value
 	case *types.AttributeValueMemberN:
-		return json.Number(v.Value)
+		return number(v.Value)
 	case *types.AttributeValueMemberBOOL:
 		return v.Value
 	case *types.AttributeValueMemberB:
@@ -87,9 +87,9 @@ func plain(v types.AttributeValue) any {
 	case *types.AttributeValueMemberSS:
 		return v.Value
 	case *types.AttributeValueMemberNS:
-		numbers := make([]json.Number, len(v.Value))
+		numbers := make([]any, len(v.Value))
 		for i, n := range v.Value {
-			numbers[i] = json.Number(n)
+			numbers[i] = number(n)
 		}
 		return numbers
 	case *types.AttributeValueMemberBS:
@@ -104,6 +104,17 @@ func plain(v types.AttributeValue) any {
 		return plainItem(v.Value)
 	}
 	return nil
+}
+
+// exactDigits is how many digits every number of the page's language keeps.
+const exactDigits = 15
+
+// number is text where it has more digits than the page could keep.
+func number(n string) any {
+	if len(n) > exactDigits {
+		return n
+	}
+	return json.Number(n)
 }
 
 // key is a key attribute in a cursor: one of its members is set.

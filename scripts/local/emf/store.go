@@ -119,6 +119,7 @@ type Series struct {
 func (s *Store) Series(now time.Time) (all []Series, leftOut int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	all = make([]Series, 0, len(s.series))
 	for _, one := range s.series {
 		out := Series{
 			Namespace: one.Namespace, Name: one.Name, Unit: one.Unit, Dimensions: one.Dimensions,

@@ -46,7 +46,7 @@ function render(page) {
   const rows = page.versions.map((v) => {
     const row = h(`tr${v.latest ? "" : ".old"}`,
       h("th.mono.cut", { scope: "row" }, v.deleted ? h("span.dim", v.key) : h("button.link", { type: "button", "aria-expanded": "false", onclick: (e) => expand(row, v, e.currentTarget) }, v.key)),
-      h("td.mono.cut", { title: v.versionId }, v.versionId || "–"),
+      h("td.mono.cut", { title: v.versionId }, v.versionId === "null" ? "–" : v.versionId || "–"),
       h("td", v.deleted ? h("span.tag.bad", "delete marker") : v.latest ? h("span.tag.ok", "current") : h("span.tag", "older")),
       h("td.num", v.deleted ? "–" : bytes(v.bytes)),
       h("td.mono.dim", moment(Date.parse(v.modified))));

@@ -124,6 +124,6 @@ function showFacts(r, row, facts) {
   row.after(facts);
   const pairs = { Segment: r.id, Origin: r.origin, Outcome: r.outcome, Began: "+" + millis(r.offset), Took: millis(r.millis), Status: r.status, ...r.aws, ...r.annotations };
   facts.replaceChildren(
-    r.message && h("p.bad.message", r.message),
+    r.message ? h("p.bad.message", r.message) : "",
     h("dl.pairs", Object.entries(pairs).filter(([, v]) => v !== undefined && v !== "").map(([k, v]) => [h("dt", k), h("dd", typeof v === "object" ? json(v) : String(v))])));
 }

@@ -1,6 +1,7 @@
 // Command recorder is a function that notes every event it is given in the file
 // that RECORD names, and answers as ANSWER says: "event" gives the event back,
-// "http" wraps it as an HTTP answer, anything else answers {}.
+// "http" wraps it as an HTTP answer, anything else answers {}. It sends a subsegment
+// of each invocation to the X-Ray daemon.
 package main
 
 import (
@@ -8,8 +9,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
+	"strings"
+	"time"
 )
 
 func main() {
@@ -32,9 +37,11 @@ func serve(base string) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	if err := note(event); err != nil {
 		return err
 	}
+	trace(resp.Header.Get("Lambda-Runtime-Trace-Id"), began)
 	answer, err := answerTo(event)
 	if err != nil {
 		return err
@@ -44,6 +51,24 @@ func serve(base string) error {
 		return err
 	}
 	return done.Body.Close()
+}
+
+// trace sends what a function's X-Ray SDK would: one subsegment of the invocation.
+func trace(header string, began time.Time) {
+	members := map[string]string{}
+	for member := range strings.SplitSeq(header, ";") {
+		name, value, _ := strings.Cut(member, "=")
+		members[name] = value
+	}
+	conn, err := net.Dial("udp", os.Getenv("AWS_XRAY_DAEMON_ADDRESS"))
+	if err != nil {
+		return // nobody takes traces
+	}
+	defer conn.Close()
+	seconds := func(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+	fmt.Fprintf(conn, `{"format":"json","version":1}`+"\n"+
+		`{"trace_id":%q,"id":"%016x","parent_id":%q,"type":"subsegment","name":"note the event","start_time":%f,"end_time":%f}`,
+		members["Root"], rand.Uint64(), members["Parent"], seconds(began), seconds(time.Now()))
 }
 
 func note(event []byte) error {

@@ -1,0 +1,341 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/stowage-dev/stowage/scripts/local/bus"
+	"github.com/stowage-dev/stowage/scripts/local/queue"
+	"github.com/stowage-dev/stowage/scripts/local/stack"
+	"github.com/stowage-dev/stowage/scripts/local/stack/stacktest"
+)
+
+// chromium finds the browser. Without one the test is skipped, and fails in CI.
+func chromium(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("STOWAGE_CHROMIUM"); path != "" {
+		return path
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	message := "no Chromium to look at the console with: install it (Debian: apt-get install chromium), or name it in STOWAGE_CHROMIUM"
+	if os.Getenv("CI") == "true" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+	return ""
+}
+
+// browser is a headless browser that fails its test on any error on the page.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+
+	mu       sync.Mutex
+	problems []string
+}
+
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.WindowSize(1360, 860))
+	if os.Getuid() == 0 { // Chromium's sandbox refuses root
+		options = append(options, chromedp.NoSandbox)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	b := &browser{t: t, ctx: ctx}
+	chromedp.ListenTarget(ctx, b.watch)
+	// The first run starts the browser, which lives as long as its context.
+	if err := chromedp.Run(ctx, log.Enable()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.problems) > 0 {
+			t.Errorf("the page complained:\n%s", strings.Join(b.problems, "\n"))
+		}
+	})
+	return b
+}
+
+// watch notes exceptions, and errors such as violations of the content security policy.
+func (b *browser) watch(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		b.problems = append(b.problems, e.ExceptionDetails.Error())
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.LevelError {
+			b.problems = append(b.problems, e.Entry.Text+" "+e.Entry.URL)
+		}
+	}
+}
+
+func (b *browser) do(actions ...chromedp.Action) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		var html string
+		_ = chromedp.Run(b.ctx, chromedp.OuterHTML("#main", &html))
+		b.t.Fatalf("%v\nthe page is:\n%s", err, html)
+	}
+}
+
+// sees waits until an expression is true on the page.
+func (b *browser) sees(expression string) {
+	b.t.Helper()
+	b.do(chromedp.Poll(expression, nil, chromedp.WithPollingInterval(50*time.Millisecond)))
+}
+
+// shoot keeps a picture of the page, in light and dark, where STOWAGE_SCREENSHOTS
+// names a directory.
+func (b *browser) shoot(name string) {
+	b.t.Helper()
+	dir := os.Getenv("STOWAGE_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	for _, scheme := range []string{"dark", "light"} {
+		var png []byte
+		b.do(prefer(scheme), chromedp.Sleep(200*time.Millisecond), chromedp.CaptureScreenshot(&png))
+		if err := os.WriteFile(filepath.Join(dir, name+"-"+scheme+".png"), png, 0o600); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+func prefer(scheme string) chromedp.Action {
+	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})
+}
+
+// world is a running stack that has seen some traffic.
+type world struct {
+	*stack.Stack
+	app stacktest.App
+	dev stack.DevFile
+}
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	app := stacktest.New(t, recorderDir)
+	resources := app.Resources()
+	resources["Parcels"] = stacktest.Resource("AWS::SQS::Queue", stacktest.Object{
+		"RedrivePolicy": stacktest.Object{"deadLetterTargetArn": stacktest.GetAtt("Dead", "Arn"), "maxReceiveCount": 1}})
+	app.Write(t, resources)
+	s, err := stack.Start(t.Context(), stack.Config{
+		Assembly: app.Dir, State: t.TempDir(), Source: app.Dir, NodeModules: filepath.Join("..", "..", "..", "node_modules")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return world{s, app, s.Dev(nil)}
+}
+
+// queueARN is the ARN of a queue of the template.
+func (w world) queueARN(t *testing.T, logicalID string) string {
+	t.Helper()
+	for _, q := range w.Model.Queues {
+		if strings.HasSuffix(q.Name, logicalID) {
+			return q.ARN
+		}
+	}
+	t.Fatalf("the template has no queue %s", logicalID)
+	return ""
+}
+
+// upload asks the API for something, which answers with what it was sent: here a
+// presigned URL. The client then uses it, and a function hears of the object.
+func (w world) upload(t *testing.T) {
+	t.Helper()
+	token, _, err := w.Mint(t.Context(), "somebody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := awss3.New(awss3.Options{BaseEndpoint: &w.dev.S3Endpoint, Region: w.dev.Region, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(w.dev.AccessKeyID, w.dev.SecretAccessKey, "")})
+	put, err := awss3.NewPresignClient(client).PresignPutObject(t.Context(), &awss3.PutObjectInput{
+		Bucket: &w.dev.Bucket, Key: aws.String("parcels/first.txt"), Tagging: aws.String("colour=blue")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, http.MethodPost, w.APIURL()+"/parcels", strings.NewReader(put.URL), http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"text/plain"}}, http.StatusCreated)
+	send(t, http.MethodPut, put.URL, strings.NewReader("hello"), put.SignedHeader, http.StatusOK)
+	w.app.Await(t, "parcels/first.txt")
+	w.app.Await(t, `"eventSource":"aws:sqs"`)
+}
+
+func send(t *testing.T, method, url string, body io.Reader, header http.Header, want int) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != want {
+		t.Fatalf("%s %s: %d, want %d: %s", method, url, resp.StatusCode, want, answer)
+	}
+}
+
+// bury sends a message that nobody handles, until it is a dead letter.
+func (w world) bury(t *testing.T, body string) {
+	t.Helper()
+	parcels := w.queueARN(t, "Parcels")
+	if _, err := w.Broker.Send(t.Context(), parcels, queue.Message{Body: body}); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Duration(0)
+	for range 2 { // once received, and once given up
+		if _, err := w.Broker.Receive(t.Context(), parcels, queue.ReceiveInput{VisibilityTimeout: &now, Wait: &now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stats, err := w.Broker.Stats(w.queueARN(t, "Dead")); err != nil || stats.Visible != 1 {
+		t.Fatalf("the dead-letter queue has %+v, %v; want one message", stats, err)
+	}
+}
+
+func (w world) writeItem(t *testing.T) {
+	t.Helper()
+	client := dynamodb.New(dynamodb.Options{BaseEndpoint: &w.dev.DynamoDBEndpoint, Region: w.dev.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(w.dev.AccessKeyID, w.dev.SecretAccessKey, "")})
+	_, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &w.dev.Table, Item: map[string]types.AttributeValue{
+		"pk": &types.AttributeValueMemberS{Value: "parcel-1"}, "weight": &types.AttributeValueMemberN{Value: "12345678901234567890"},
+		"note": &types.AttributeValueMemberS{Value: "<img src=x onerror=alert(1)>"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBrowser uses the page as a developer does.
+func TestBrowser(t *testing.T) {
+	b := newBrowser(t)
+	w := newWorld(t)
+	w.upload(t)
+	w.writeItem(t)
+	w.bury(t, `{"parcel":"<b>lost</b>"}`)
+	b.do(prefer("light"), chromedp.Navigate(w.ConsoleURL()))
+	b.sees(`document.querySelector("#live").textContent === "Live"`)
+
+	t.Run("functions", func(t *testing.T) {
+		b.t = t
+		b.sees(row("Recorder", ".invocations", "Number(text) > 0"))
+		b.do(chromedp.Click(`//a[text()="Web"]`))
+		b.sees(`/START RequestId/.test(document.querySelector(".log")?.textContent)`)
+		b.shoot("functions")
+	})
+	t.Run("redrive", func(t *testing.T) {
+		b.t = t
+		b.do(chromedp.Click(`.side a[href="#/queues"]`), chromedp.Click(`//a[text()="Dead"]`))
+		b.sees(`document.querySelector(".json")?.textContent.includes("<b>lost</b>")`)
+		b.shoot("queues")
+		b.do(chromedp.Click(`.redrive:not(:disabled)`))
+		b.sees(`document.querySelector("#toast").textContent.startsWith("Sent 1 message back")`)
+		b.sees(row("Dead", ".visible", `text === "0"`))
+		b.sees(row("Parcels", ".visible", `text === "1"`))
+		if stats, err := w.Broker.Stats(w.queueARN(t, "Parcels")); err != nil || stats.Visible != 1 {
+			t.Errorf("the queue has %+v, %v; want the message back", stats, err)
+		}
+	})
+	t.Run("waterfall", func(t *testing.T) { b.t = t; testWaterfall(b) })
+	t.Run("bus", func(t *testing.T) {
+		b.t = t
+		b.do(chromedp.Click(`.side a[href="#/bus"]`), chromedp.WaitVisible(`.stream`))
+		if _, err := w.Bus.Put(t.Context(), bus.Entry{Bus: "events", Source: "test", DetailType: "Parcel lost", Detail: []byte(`{"subject":"p-1"}`)}); err != nil {
+			t.Fatal(err)
+		}
+		b.do(chromedp.Click(`//button[text()="Parcel lost"]`))
+		b.sees(`document.querySelector(".json")?.textContent.includes('"source": "test"')`)
+		b.shoot("bus")
+	})
+	t.Run("tables and buckets", func(t *testing.T) { b.t = t; testBrowsing(b) })
+	t.Run("keyboard", func(t *testing.T) {
+		b.t = t
+		b.do(chromedp.Focus(`.side a[href="#/metrics"]`), chromedp.KeyEvent(kb.Enter))
+		b.sees(`document.querySelector("#title").textContent === "Metrics"`)
+		b.do(chromedp.KeyEvent(kb.Tab))
+		b.sees(`document.activeElement.matches('.side a[href="#/tables"]') && getComputedStyle(document.activeElement).outlineStyle === "solid"`)
+	})
+	t.Run("light and dark", func(t *testing.T) {
+		b.t = t
+		ground := `getComputedStyle(document.body).backgroundColor === `
+		b.do(prefer("dark"))
+		b.sees(ground + `"rgb(15, 17, 22)"`)
+		b.do(chromedp.Click("#theme"))
+		b.sees(ground + `"rgb(246, 247, 249)"`)
+	})
+}
+
+// row makes an expression that tests a cell of the row with a label.
+func row(label, cell, test string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].filter((r) => r.querySelector("a.name")?.textContent === %q)
+		.some((r) => { const text = r.querySelector(%q)?.textContent; return %s; })`, label, cell, test)
+}
+
+// testWaterfall follows the upload: the request, the client's own call, the
+// function that heard of the object, and what both functions sent to the daemon.
+func testWaterfall(b *browser) {
+	b.t.Helper()
+	b.do(chromedp.Click(`.side a[href="#/traces"]`), chromedp.Click(`//a[contains(@class, "pickrow")][.//span[text()="POST /parcels"]]`))
+	names := `[...document.querySelectorAll(".wname")].map((e) => e.title)`
+	b.sees(names + `.join("|") === "POST /parcels|Web|Initialization|note the event|Client: S3 PutObject|Recorder|Initialization|note the event" ||
+		` + names + `.join("|") === "POST /parcels|Web|Initialization|note the event|Client: S3 PutObject|Recorder|note the event"`)
+	b.sees(`[...document.querySelectorAll(".fill")].every((e) => e.getBoundingClientRect().width >= 3)`)
+	b.do(chromedp.Click(`//button[contains(@class, "wrow")][.//span[text()="Recorder"]]`))
+	b.sees(`document.querySelector(".facts")?.textContent.includes("App-Recorder")`)
+	b.shoot("traces")
+}
+
+func testBrowsing(b *browser) {
+	b.t.Helper()
+	b.do(chromedp.Click(`.side a[href="#/tables"]`), chromedp.Click(`//button[text()="parcel-1"]`))
+	b.sees(`document.querySelector(".inner")?.textContent.includes("<img src=x")`)
+	b.sees(`document.querySelector(".rows")?.textContent.includes("12345678901234567890")`)
+	b.shoot("tables")
+	b.do(chromedp.Click(`.side a[href="#/buckets"]`), chromedp.Click(`//button[text()="parcels/first.txt"]`))
+	b.sees(`document.querySelector(".inner")?.textContent.includes("Content type")`)
+	b.do(chromedp.Click(`//button[text()="Show the content"]`))
+	b.sees(`document.querySelector(".inner .json")?.textContent === "hello"`)
+	b.shoot("buckets")
+}
