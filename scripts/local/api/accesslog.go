@@ -14,7 +14,7 @@ type accessFormat []formatPiece
 // formatPiece is text, and then a variable (nil at the end).
 type formatPiece struct {
 	text  string
-	value func(s *Server, ex *exchange) string
+	value func(def *definition, ex *exchange) string
 }
 
 // parseAccessFormat refuses variables that API Gateway does not document for HTTP APIs; those
@@ -39,22 +39,22 @@ func parseAccessFormat(format string) (accessFormat, error) {
 	return f, nil
 }
 
-func (s *Server) logAccess(ex *exchange) {
-	if s.cfg.AccessLog == nil || ex.stage == nil || len(ex.stage.format) == 0 {
+func (def *definition) logAccess(ex *exchange) {
+	if def.cfg.AccessLog == nil || ex.stage == nil || len(ex.stage.format) == 0 {
 		return
 	}
 	var line strings.Builder
 	for _, pc := range ex.stage.format {
 		line.WriteString(pc.text)
 		if pc.value != nil {
-			line.WriteString(escapeLog(pc.value(s, ex)))
+			line.WriteString(escapeLog(pc.value(def, ex)))
 		}
 	}
 	line.WriteByte('\n')
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
-	if _, err := s.cfg.AccessLog.Write([]byte(line.String())); err != nil {
-		s.cfg.Logger.Error("access log could not be written", "error", err)
+	def.logMu.Lock()
+	defer def.logMu.Unlock()
+	if _, err := def.cfg.AccessLog.Write([]byte(line.String())); err != nil {
+		def.cfg.Logger.Error("access log could not be written", "error", err)
 	}
 }
 
@@ -70,9 +70,9 @@ func escapeLog(v string) string {
 	return string(quoted[1 : len(quoted)-1])
 }
 
-func accessVariable(name string) func(*Server, *exchange) string {
+func accessVariable(name string) func(*definition, *exchange) string {
 	if claim, ok := strings.CutPrefix(name, "authorizer.claims."); ok {
-		return func(_ *Server, ex *exchange) string {
+		return func(_ *definition, ex *exchange) string {
 			if ex.token == nil {
 				return ""
 			}
@@ -91,71 +91,71 @@ func accessVariable(name string) func(*Server, *exchange) string {
 		"identity.cognitoIdentityId", "identity.cognitoIdentityPoolId", "identity.principalOrgId", "identity.user", "identity.userArn",
 		"identity.clientCert.clientCertPem", "identity.clientCert.subjectDN", "identity.clientCert.issuerDN", "identity.clientCert.serialNumber",
 		"identity.clientCert.validity.notBefore", "identity.clientCert.validity.notAfter", "integration.requestId":
-		return func(*Server, *exchange) string { return "" }
+		return func(*definition, *exchange) string { return "" }
 	}
 	return nil
 }
 
-func requestVariable(name string) func(*Server, *exchange) string {
+func requestVariable(name string) func(*definition, *exchange) string {
 	switch name {
 	case "accountId":
-		return func(s *Server, _ *exchange) string { return s.cfg.Account }
+		return func(def *definition, _ *exchange) string { return def.cfg.Account }
 	case "apiId":
-		return func(s *Server, _ *exchange) string { return s.cfg.ID }
+		return func(def *definition, _ *exchange) string { return def.cfg.ID }
 	case "domainName":
-		return func(_ *Server, ex *exchange) string { return ex.Host }
+		return func(_ *definition, ex *exchange) string { return ex.Host }
 	case "domainPrefix":
-		return func(s *Server, _ *exchange) string { return s.cfg.ID }
+		return func(def *definition, _ *exchange) string { return def.cfg.ID }
 	case "httpMethod":
-		return func(_ *Server, ex *exchange) string { return ex.Method }
+		return func(_ *definition, ex *exchange) string { return ex.Method }
 	case "identity.sourceIp":
-		return func(_ *Server, ex *exchange) string { return sourceIP(ex.Request) }
+		return func(_ *definition, ex *exchange) string { return sourceIP(ex.Request) }
 	case "identity.userAgent":
-		return func(_ *Server, ex *exchange) string { return ex.UserAgent() }
+		return func(_ *definition, ex *exchange) string { return ex.UserAgent() }
 	case "path":
-		return func(_ *Server, ex *exchange) string { return ex.URL.Path }
+		return func(_ *definition, ex *exchange) string { return ex.URL.Path }
 	case "protocol":
-		return func(_ *Server, ex *exchange) string { return ex.Proto }
+		return func(_ *definition, ex *exchange) string { return ex.Proto }
 	case "requestId":
-		return func(_ *Server, ex *exchange) string { return ex.id }
+		return func(_ *definition, ex *exchange) string { return ex.id }
 	case "requestTime":
-		return func(_ *Server, ex *exchange) string { return ex.received.UTC().Format(clfTime) }
+		return func(_ *definition, ex *exchange) string { return ex.received.UTC().Format(clfTime) }
 	case "requestTimeEpoch":
-		return func(_ *Server, ex *exchange) string { return strconv.FormatInt(ex.received.UnixMilli(), 10) }
+		return func(_ *definition, ex *exchange) string { return strconv.FormatInt(ex.received.UnixMilli(), 10) }
 	case "routeKey":
-		return func(_ *Server, ex *exchange) string {
+		return func(_ *definition, ex *exchange) string {
 			if ex.route == nil {
 				return ""
 			}
 			return ex.route.Key
 		}
 	case "stage":
-		return func(_ *Server, ex *exchange) string { return ex.stage.Name }
+		return func(_ *definition, ex *exchange) string { return ex.stage.Name }
 	}
 	return nil
 }
 
-func answerVariable(name string) func(*Server, *exchange) string {
+func answerVariable(name string) func(*definition, *exchange) string {
 	switch name {
 	case "status":
-		return func(_ *Server, ex *exchange) string { return strconv.Itoa(ex.answer.status) }
+		return func(_ *definition, ex *exchange) string { return strconv.Itoa(ex.answer.status) }
 	case "dataProcessed", "responseLength":
-		return func(_ *Server, ex *exchange) string { return strconv.Itoa(len(ex.answer.body)) }
+		return func(_ *definition, ex *exchange) string { return strconv.Itoa(len(ex.answer.body)) }
 	case "responseLatency":
-		return func(s *Server, ex *exchange) string {
-			return strconv.FormatInt(s.cfg.Now().Sub(ex.received).Milliseconds(), 10)
+		return func(def *definition, ex *exchange) string {
+			return strconv.FormatInt(def.cfg.Now().Sub(ex.received).Milliseconds(), 10)
 		}
 	case "authorizer.error":
-		return func(_ *Server, ex *exchange) string { return ex.authError }
+		return func(_ *definition, ex *exchange) string { return ex.authError }
 	case "authorizer.status":
-		return func(_ *Server, ex *exchange) string {
+		return func(_ *definition, ex *exchange) string {
 			if ex.token == nil {
 				return ""
 			}
 			return "200"
 		}
 	case "error.message", "error.messageString", "error.responseType":
-		return func(_ *Server, ex *exchange) string {
+		return func(_ *definition, ex *exchange) string {
 			if ex.invoked && ex.integrationError == "" {
 				return ""
 			}
@@ -164,7 +164,7 @@ func answerVariable(name string) func(*Server, *exchange) string {
 			return body.Message
 		}
 	case "integration.error", "integrationErrorMessage":
-		return func(_ *Server, ex *exchange) string { return ex.integrationError }
+		return func(_ *definition, ex *exchange) string { return ex.integrationError }
 	case "integration.latency", "integrationLatency":
 		return whenInvoked(func(ex *exchange) string { return strconv.FormatInt(ex.integrationTime.Milliseconds(), 10) })
 	case "integration.integrationStatus", "integrationStatus":
@@ -175,8 +175,8 @@ func answerVariable(name string) func(*Server, *exchange) string {
 	return nil
 }
 
-func whenInvoked(f func(*exchange) string) func(*Server, *exchange) string {
-	return func(_ *Server, ex *exchange) string {
+func whenInvoked(f func(*exchange) string) func(*definition, *exchange) string {
+	return func(_ *definition, ex *exchange) string {
 		if !ex.invoked {
 			return ""
 		}

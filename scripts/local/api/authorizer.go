@@ -25,9 +25,9 @@ type token struct {
 	scopes []string // those that let it in; nil when the route asks for none
 }
 
-func (s *Server) compileAuthorizers() []error {
+func (def *definition) compileAuthorizers() []error {
 	var errs []error
-	for _, a := range s.cfg.Authorizers {
+	for _, a := range def.cfg.Authorizers {
 		if len(a.IdentitySource) == 0 {
 			a.IdentitySource = []string{"$request.header.Authorization"}
 		}
@@ -37,7 +37,7 @@ func (s *Server) compileAuthorizers() []error {
 			err = errors.New("has no issuer")
 		case len(a.Audience) == 0:
 			err = errors.New("has no audience")
-		case s.cfg.Keys == nil:
+		case def.cfg.Keys == nil:
 			err = errors.New("needs Keys, which is not set")
 		}
 		for _, source := range a.IdentitySource {
@@ -48,13 +48,13 @@ func (s *Server) compileAuthorizers() []error {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("authorizer %s: %w", a.Name, err))
 		}
-		s.authorizers[a.Name] = &authorizer{a}
+		def.authorizers[a.Name] = &authorizer{a}
 	}
 	return errs
 }
 
-// authorize answers 401 without a valid token and 403 without one of the route's scopes.
-func (s *Server) authorize(ctx context.Context, ex *exchange) *answer {
+// authorize answers 401 without a valid token and 403 without one of the route'def scopes.
+func (def *definition) authorize(ctx context.Context, ex *exchange) *answer {
 	if ex.route.access == nil {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (s *Server) authorize(ctx context.Context, ex *exchange) *answer {
 		return refuse(http.StatusUnauthorized, "Unauthorized", "Bearer")
 	}
 	scope := strings.Join(ex.route.Scopes, " ")
-	claims, err := s.verify(ctx, ex, raw)
+	claims, err := def.verify(ctx, ex, raw)
 	if err != nil {
 		ex.authError = err.Error()
 		return refuse(http.StatusUnauthorized, "Unauthorized",
@@ -116,7 +116,7 @@ func (a *authorizer) identity(r *http.Request) string {
 // verify checks the signature (RS256 only) and the claims iss, aud or client_id, exp, nbf and iat.
 // Its errors go to the client: they say what is wrong and nothing of the token.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
-func (s *Server) verify(ctx context.Context, ex *exchange, raw string) (map[string]any, error) {
+func (def *definition) verify(ctx context.Context, ex *exchange, raw string) (map[string]any, error) {
 	signed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || len(signed.Signatures) != 1 {
 		return nil, errors.New("the token is malformed or not signed with RS256")
@@ -126,9 +126,9 @@ func (s *Server) verify(ctx context.Context, ex *exchange, raw string) (map[stri
 		return nil, errors.New("the token names no key")
 	}
 	issuer := ex.route.access.Issuer
-	key, err := s.cfg.Keys.VerificationKey(ctx, issuer, kid)
+	key, err := def.cfg.Keys.VerificationKey(ctx, issuer, kid)
 	if err != nil {
-		s.cfg.Logger.Debug("key was not found", "issuer", issuer, "error", err)
+		def.cfg.Logger.Debug("key was not found", "issuer", issuer, "error", err)
 		return nil, errors.New("the token is signed with an unknown key")
 	}
 	payload, err := signed.Verify(key)

@@ -10,22 +10,22 @@ import (
 // preflight answers for the API, without a token and without a function. Where a route takes
 // OPTIONS (explicitly, by ANY or as $default), it is asked instead.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
-func (s *Server) preflight(ex *exchange) answer {
+func (def *definition) preflight(ex *exchange) answer {
 	a := answer{status: http.StatusNoContent, header: http.Header{}}
-	if s.cfg.CORS.allowed(ex.Header.Get("Origin")) == "" {
+	if def.cfg.CORS.allowed(ex.Header.Get("Origin")) == "" {
 		return a
 	}
-	setList(a.header, "Access-Control-Allow-Methods", s.cfg.CORS.AllowMethods)
-	setList(a.header, "Access-Control-Allow-Headers", s.cfg.CORS.AllowHeaders)
-	if age := s.cfg.CORS.MaxAge; age != 0 {
+	setList(a.header, "Access-Control-Allow-Methods", def.cfg.CORS.AllowMethods)
+	setList(a.header, "Access-Control-Allow-Headers", def.cfg.CORS.AllowHeaders)
+	if age := def.cfg.CORS.MaxAge; age != 0 {
 		a.header.Set("Access-Control-Max-Age", strconv.Itoa(int(age.Seconds())))
 	}
 	return a
 }
 
-// applyCORS puts the API's CORS headers in the place of those that the function returned.
-func (s *Server) applyCORS(ex *exchange) {
-	if s.cfg.CORS == nil {
+// applyCORS puts the API'def CORS headers in the place of those that the function returned.
+func (def *definition) applyCORS(ex *exchange) {
+	if def.cfg.CORS == nil {
 		return
 	}
 	ours := ex.route == nil && isPreflight(ex.Request)
@@ -34,15 +34,15 @@ func (s *Server) applyCORS(ex *exchange) {
 			ex.answer.header.Del(name)
 		}
 	}
-	origin := s.cfg.CORS.allowed(ex.Header.Get("Origin"))
+	origin := def.cfg.CORS.allowed(ex.Header.Get("Origin"))
 	if origin == "" {
 		return
 	}
 	ex.answer.header.Set("Access-Control-Allow-Origin", origin)
-	if s.cfg.CORS.AllowCredentials {
+	if def.cfg.CORS.AllowCredentials {
 		ex.answer.header.Set("Access-Control-Allow-Credentials", "true")
 	}
-	setList(ex.answer.header, "Access-Control-Expose-Headers", s.cfg.CORS.ExposeHeaders)
+	setList(ex.answer.header, "Access-Control-Expose-Headers", def.cfg.CORS.ExposeHeaders)
 }
 
 // allowed is what to answer an origin with; empty for one that is not allowed.

@@ -58,13 +58,13 @@ type authContext struct {
 	} `json:"jwt"`
 }
 
-func (s *Server) newEvent(ex *exchange, body []byte) ([]byte, error) {
+func (def *definition) newEvent(ex *exchange, body []byte) ([]byte, error) {
 	ev := event{
 		Version: "2.0", RouteKey: ex.route.Key, RawPath: ex.URL.Path, RawQueryString: ex.URL.RawQuery,
-		Headers: s.eventHeaders(ex), QueryStringParameters: queryParameters(ex.URL.RawQuery),
+		Headers: def.eventHeaders(ex), QueryStringParameters: queryParameters(ex.URL.RawQuery),
 		PathParameters: ex.params, StageVariables: ex.stage.Variables,
 		RequestContext: requestContext{
-			AccountID: s.cfg.Account, APIID: s.cfg.ID, DomainName: ex.Host, DomainPrefix: s.cfg.ID,
+			AccountID: def.cfg.Account, APIID: def.cfg.ID, DomainName: ex.Host, DomainPrefix: def.cfg.ID,
 			HTTP: httpContext{
 				Method: ex.Method, Path: ex.URL.Path, Protocol: ex.Proto,
 				SourceIP: sourceIP(ex.Request), UserAgent: ex.UserAgent(),
@@ -102,7 +102,7 @@ func (s *Server) newEvent(ex *exchange, body []byte) ([]byte, error) {
 const clfTime = "02/Jan/2006:15:04:05 -0700"
 
 // eventHeaders are in lower case, with repeated ones joined; API Gateway adds some of its own.
-func (s *Server) eventHeaders(ex *exchange) map[string]string {
+func (def *definition) eventHeaders(ex *exchange) map[string]string {
 	all := map[string]string{}
 	for name, values := range ex.Header {
 		if name != "Cookie" {

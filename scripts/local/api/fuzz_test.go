@@ -42,15 +42,15 @@ func FuzzRequest(f *testing.F) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.URL = &url.URL{Path: path, RawQuery: query}
 		r.Header.Set("Content-Type", contentType)
-		ex := &exchange{Request: r, stage: s.stages[defaultStage]}
-		s.findRoute(ex, path)
+		ex := &exchange{Request: r, stage: s.present.Load().stages[defaultStage]}
+		s.present.Load().findRoute(ex, path)
 		if ex.route == nil {
 			return
 		}
 		if got := "a/" + ex.params["id"] + "/" + ex.params["rest"]; got != strings.TrimPrefix(path, "/") {
 			t.Errorf("path %q became %q", path, got)
 		}
-		if raw, err := s.newEvent(ex, []byte(body)); err != nil || !utf8.Valid(raw) {
+		if raw, err := s.present.Load().newEvent(ex, []byte(body)); err != nil || !utf8.Valid(raw) {
 			t.Errorf("event %q: %v", raw, err)
 		}
 	})

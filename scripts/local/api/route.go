@@ -45,11 +45,11 @@ const (
 	greedy
 )
 
-func (s *Server) compileRoutes() []error {
+func (def *definition) compileRoutes() []error {
 	var errs []error
 	seen := map[string]bool{}
-	for _, r := range s.cfg.Routes {
-		c, err := s.compileRoute(r)
+	for _, r := range def.cfg.Routes {
+		c, err := def.compileRoute(r)
 		if err == nil && seen[r.Key] {
 			err = errors.New("stands twice")
 		}
@@ -57,14 +57,14 @@ func (s *Server) compileRoutes() []error {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("route %q: %w", r.Key, err))
 		}
-		s.routes = append(s.routes, c)
+		def.routes = append(def.routes, c)
 	}
 	// From here on the first route that matches is the one to take.
-	slices.SortStableFunc(s.routes, compareRoutes)
+	slices.SortStableFunc(def.routes, compareRoutes)
 	return errs
 }
 
-func (s *Server) compileRoute(r Route) (*route, error) {
+func (def *definition) compileRoute(r Route) (*route, error) {
 	c := &route{Route: r, timeout: r.Integration.Timeout}
 	if c.timeout == 0 {
 		c.timeout = maxTimeout
@@ -76,7 +76,7 @@ func (s *Server) compileRoute(r Route) (*route, error) {
 		return c, errors.New("has no function")
 	}
 	if r.Authorizer != "" {
-		if c.access = s.authorizers[r.Authorizer]; c.access == nil {
+		if c.access = def.authorizers[r.Authorizer]; c.access == nil {
 			return c, fmt.Errorf("authorizer %q is not declared", r.Authorizer)
 		}
 	} else if len(r.Scopes) > 0 {
@@ -152,8 +152,8 @@ func compareRoutes(a, b *route) int {
 	}
 }
 
-func (s *Server) findRoute(ex *exchange, path string) {
-	for _, r := range s.routes {
+func (def *definition) findRoute(ex *exchange, path string) {
+	for _, r := range def.routes {
 		if r.method != "" && r.method != "ANY" && r.method != ex.Method {
 			continue
 		}
@@ -200,22 +200,22 @@ type stage struct {
 	limiters map[*route]*rate.Limiter
 }
 
-func (s *Server) compileStages() []error {
+func (def *definition) compileStages() []error {
 	var errs []error
-	for _, st := range s.cfg.Stages {
+	for _, st := range def.cfg.Stages {
 		c := &stage{Stage: st, limiters: map[*route]*rate.Limiter{}}
 		var err error
 		if c.format, err = parseAccessFormat(st.AccessLogFormat); err != nil {
 			errs = append(errs, fmt.Errorf("stage %s: %w", st.Name, err))
 		}
 		for key := range st.RouteThrottles {
-			if !slices.ContainsFunc(s.routes, func(r *route) bool { return r.Key == key }) {
+			if !slices.ContainsFunc(def.routes, func(r *route) bool { return r.Key == key }) {
 				errs = append(errs, fmt.Errorf("stage %s: throttle of route %q, which is not declared", st.Name, key))
 			}
 		}
-		s.stages[st.Name] = c
+		def.stages[st.Name] = c
 	}
-	if len(s.stages) == 0 {
+	if len(def.stages) == 0 {
 		errs = append(errs, errors.New("has no stage"))
 	}
 	return errs

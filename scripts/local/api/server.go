@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stowage-dev/stowage/scripts/local/xray"
@@ -40,18 +41,30 @@ const (
 
 // Server serves one HTTP API. It is safe for concurrent use.
 type Server struct {
+	base    Config                     // without what Configure changes
+	present atomic.Pointer[definition] // replaced whole
+	background
+
+	url  string
+	http *http.Server
+	done chan struct{} // closed when the listener has ended
+}
+
+// background is what goes on beside the requests.
+type background struct {
+	logMu       sync.Mutex         // one line of the access log at a time
+	invocations sync.WaitGroup     // those under way, also when nobody waits for them
+	lifetime    context.Context    //nolint:containedctx // of the invocations: the server's, not a request's
+	stop        context.CancelFunc // ends lifetime
+}
+
+// definition is what an API is declared as, checked.
+type definition struct {
+	*background
 	cfg         Config
 	routes      []*route
 	authorizers map[string]*authorizer
 	stages      map[string]*stage
-	logMu       sync.Mutex // one line of the access log at a time
-
-	url         string
-	http        *http.Server
-	done        chan struct{}      // closed when the listener has ended
-	invocations sync.WaitGroup     // those under way, also when nobody waits for them
-	lifetime    context.Context    //nolint:containedctx // of the invocations: the server's, not a request's
-	stop        context.CancelFunc // ends lifetime
 }
 
 // New checks the configuration; a route, authorizer or format that it does not know is an error.
@@ -71,40 +84,57 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Addr == "" {
 		cfg.Addr = "127.0.0.1:0"
 	}
-	s := &Server{cfg: cfg, authorizers: map[string]*authorizer{}, stages: map[string]*stage{}}
+	s := &Server{base: cfg}
 	s.lifetime, s.stop = context.WithCancel(context.Background())
-	var errs []error
-	if cfg.Invoker == nil {
-		errs = append(errs, errors.New("Invoker is not set"))
-	}
-	errs = append(errs, s.compileAuthorizers()...)
-	errs = append(errs, s.compileRoutes()...)
-	errs = append(errs, s.compileStages()...)
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("API %s: %w", cfg.Name, err)
+	if err := s.define(cfg); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
+// Configure replaces the routes, authorizers, stages and CORS of the API, or nothing with an error.
+// The rest of cfg is left as it is. Requests under way end as they began; throttles begin anew.
+func (s *Server) Configure(cfg Config) error {
+	next := s.base
+	next.Routes, next.Authorizers, next.Stages, next.CORS = cfg.Routes, cfg.Authorizers, cfg.Stages, cfg.CORS
+	return s.define(next)
+}
+
+func (s *Server) define(cfg Config) error {
+	def := &definition{background: &s.background, cfg: cfg, authorizers: map[string]*authorizer{}, stages: map[string]*stage{}}
+	var errs []error
+	if cfg.Invoker == nil {
+		errs = append(errs, errors.New("Invoker is not set"))
+	}
+	errs = append(errs, def.compileAuthorizers()...)
+	errs = append(errs, def.compileRoutes()...)
+	errs = append(errs, def.compileStages()...)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("API %s: %w", cfg.Name, err)
+	}
+	s.present.Store(def)
+	return nil
+}
+
 // Start listens and serves until ctx ends.
 func (s *Server) Start(ctx context.Context) error {
-	listener := s.cfg.Listener
+	listener := s.base.Listener
 	if listener == nil {
 		var err error
-		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Addr); err != nil {
-			return fmt.Errorf("start API %s: %w", s.cfg.Name, err)
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.base.Addr); err != nil {
+			return fmt.Errorf("start API %s: %w", s.base.Name, err)
 		}
 	}
 	s.url = "http://" + listener.Addr().String()
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: readHeaderTimeout, MaxHeaderBytes: maxHeaders,
-		ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(s.base.Logger.Handler(), slog.LevelDebug),
 	}
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.cfg.Logger.Error("API stopped listening", "api", s.cfg.Name, "error", err)
+			s.base.Logger.Error("API stopped listening", "api", s.base.Name, "error", err)
 		}
 	}()
 	context.AfterFunc(ctx, func() { _ = s.Close() }) //nolint:contextcheck // ctx is over by then
@@ -128,7 +158,7 @@ func (s *Server) Close() error {
 	s.stop()
 	s.invocations.Wait()
 	if err != nil {
-		return fmt.Errorf("close API %s: %w", s.cfg.Name, err)
+		return fmt.Errorf("close API %s: %w", s.base.Name, err)
 	}
 	return nil
 }
@@ -168,11 +198,13 @@ func failure(status int, message string) answer {
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ex := &exchange{Request: r, id: s.cfg.NewID(), received: s.cfg.Now()}
-	ex.trace = s.newTrace(ex)
-	ex.answer = s.handle(r.Context(), ex)
-	s.applyCORS(ex)
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.present.Load().serve(w, r) }
+
+func (def *definition) serve(w http.ResponseWriter, r *http.Request) {
+	ex := &exchange{Request: r, id: def.cfg.NewID(), received: def.cfg.Now()}
+	ex.trace = def.newTrace(ex)
+	ex.answer = def.handle(r.Context(), ex)
+	def.applyCORS(ex)
 	h := w.Header()
 	for name, values := range ex.answer.header {
 		h[name] = values
@@ -188,21 +220,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(ex.answer.status)
 	if r.Method != http.MethodHead {
 		if _, err := w.Write(ex.answer.body); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
-			s.cfg.Logger.Debug("answer could not be written", "requestId", ex.id, "error", err)
+			def.cfg.Logger.Debug("answer could not be written", "requestId", ex.id, "error", err)
 		}
 	}
-	s.logAccess(ex)
-	s.cfg.Observe(s.report(ex))
+	def.logAccess(ex)
+	def.cfg.Observe(def.report(ex))
 }
 
-func (s *Server) handle(ctx context.Context, ex *exchange) answer {
-	path, ok := s.findStage(ex)
+func (def *definition) handle(ctx context.Context, ex *exchange) answer {
+	path, ok := def.findStage(ex)
 	if !ok {
 		return failure(http.StatusNotFound, "Not Found")
 	}
-	s.findRoute(ex, path)
-	if ex.route == nil && s.cfg.CORS != nil && isPreflight(ex.Request) {
-		return s.preflight(ex)
+	def.findRoute(ex, path)
+	if ex.route == nil && def.cfg.CORS != nil && isPreflight(ex.Request) {
+		return def.preflight(ex)
 	}
 	if ex.route == nil {
 		return failure(http.StatusNotFound, "Not Found")
@@ -210,7 +242,7 @@ func (s *Server) handle(ctx context.Context, ex *exchange) answer {
 	if !ex.stage.allow(ex.route, ex.received) {
 		return failure(http.StatusTooManyRequests, "Too Many Requests")
 	}
-	if refusal := s.authorize(ctx, ex); refusal != nil {
+	if refusal := def.authorize(ctx, ex); refusal != nil {
 		return *refusal
 	}
 	body, err := io.ReadAll(io.LimitReader(ex.Body, maxBody+1))
@@ -220,49 +252,49 @@ func (s *Server) handle(ctx context.Context, ex *exchange) answer {
 	if len(body) > maxBody {
 		return failure(http.StatusRequestEntityTooLarge, "Request Entity Too Large")
 	}
-	event, err := s.newEvent(ex, body)
+	event, err := def.newEvent(ex, body)
 	if err != nil {
-		s.cfg.Logger.Error("event could not be encoded", "route", ex.route.Key, "requestId", ex.id, "error", err)
+		def.cfg.Logger.Error("event could not be encoded", "route", ex.route.Key, "requestId", ex.id, "error", err)
 		return failure(http.StatusInternalServerError, "Internal Server Error")
 	}
 	if len(event) > maxEvent {
 		return failure(http.StatusRequestEntityTooLarge, "Request Entity Too Large")
 	}
-	return s.integrate(ex, event)
+	return def.integrate(ex, event)
 }
 
 // findStage picks the stage that the first segment names, or $default, and the path below it.
-func (s *Server) findStage(ex *exchange) (path string, ok bool) {
+func (def *definition) findStage(ex *exchange) (path string, ok bool) {
 	first, rest, _ := strings.Cut(strings.TrimPrefix(ex.URL.Path, "/"), "/")
-	if st, named := s.stages[first]; named && first != defaultStage {
+	if st, named := def.stages[first]; named && first != defaultStage {
 		ex.stage = st
 		return "/" + rest, true
 	}
-	ex.stage, ok = s.stages[defaultStage]
+	ex.stage, ok = def.stages[defaultStage]
 	return ex.URL.Path, ok
 }
 
 // integrate invokes the function and waits for it, at most as long as the integration may take.
-func (s *Server) integrate(ex *exchange, event []byte) answer {
+func (def *definition) integrate(ex *exchange, event []byte) answer {
 	type outcome struct {
 		payload       []byte
 		functionError string
 		err           error
 	}
-	log := s.cfg.Logger.With("route", ex.route.Key, "function", ex.route.Integration.FunctionARN, "requestId", ex.id)
+	log := def.cfg.Logger.With("route", ex.route.Key, "function", ex.route.Integration.FunctionARN, "requestId", ex.id)
 	answered := make(chan outcome, 1)
-	begin := s.cfg.Now()
+	begin := def.cfg.Now()
 	ex.invoked = true
-	s.invocations.Go(func() {
+	def.invocations.Go(func() {
 		var o outcome
-		o.payload, o.functionError, o.err = s.cfg.Invoker.Invoke(xray.WithHeader(s.lifetime, ex.trace.Header.Under(ex.trace.Segment)), ex.route.Integration.FunctionARN, event)
+		o.payload, o.functionError, o.err = def.cfg.Invoker.Invoke(xray.WithHeader(def.lifetime, ex.trace.Header.Under(ex.trace.Segment)), ex.route.Integration.FunctionARN, event)
 		answered <- o
 	})
 	limit := time.NewTimer(ex.route.timeout)
 	defer limit.Stop()
 	select {
 	case o := <-answered:
-		ex.integrationTime = s.cfg.Now().Sub(begin)
+		ex.integrationTime = def.cfg.Now().Sub(begin)
 		switch {
 		case o.err != nil:
 			ex.integrationError = o.err.Error()
@@ -280,7 +312,7 @@ func (s *Server) integrate(ex *exchange, event []byte) answer {
 		}
 		return failure(http.StatusInternalServerError, "Internal Server Error")
 	case <-limit.C:
-		ex.integrationTime = s.cfg.Now().Sub(begin)
+		ex.integrationTime = def.cfg.Now().Sub(begin)
 		ex.integrationError = "Endpoint request timed out"
 		log.Error("function did not answer in time", "timeout", ex.route.timeout)
 		return failure(http.StatusServiceUnavailable, "Service Unavailable")

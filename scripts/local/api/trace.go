@@ -27,7 +27,7 @@ type Report struct {
 }
 
 // newTrace goes on with the client's trace or begins one, as API Gateway does.
-func (s *Server) newTrace(ex *exchange) Trace {
+func (def *definition) newTrace(ex *exchange) Trace {
 	header, ok := xray.ParseHeader(ex.Header.Get(xray.HeaderName))
 	if !ok {
 		header = xray.NewTrace(ex.received)
@@ -35,10 +35,10 @@ func (s *Server) newTrace(ex *exchange) Trace {
 	return Trace{Header: header, Segment: xray.NewSegmentID()}
 }
 
-func (s *Server) report(ex *exchange) Report {
+func (def *definition) report(ex *exchange) Report {
 	r := Report{
-		API: s.cfg.Name, RequestID: ex.id, Method: ex.Method, Path: ex.URL.Path, Status: ex.answer.status, Start: ex.received,
-		Duration: s.cfg.Now().Sub(ex.received), Error: ex.integrationError, Trace: ex.trace,
+		API: def.cfg.Name, RequestID: ex.id, Method: ex.Method, Path: ex.URL.Path, Status: ex.answer.status, Start: ex.received,
+		Duration: def.cfg.Now().Sub(ex.received), Error: ex.integrationError, Trace: ex.trace,
 	}
 	if ex.route != nil {
 		r.Route = ex.route.Key
