@@ -25,10 +25,14 @@
 //   - Named by Claim.ID, which is the same at every attempt of one request: what
 //     the effect creates gets that id, and creating it again finds it. Prefer
 //     this.
-//   - Fenced by [Store.Guard], a condition that goes into the effect's own
-//     DynamoDB transaction and refuses it once another owner has taken over. For
-//     a store that is not DynamoDB, Claim.Fence rises with every owner of an id:
-//     let it refuse a lower one than it has seen.
+//   - One with its result: [Store.Finishing] is the part of a DynamoDB transaction
+//     that stores the result. In the transaction that is the effect, both happen
+//     or neither, and never for an owner that has lost.
+//
+// A longer effect, of steps named by the claim, keeps an owner that has lost from
+// going on with [Store.Guard], a condition for the transactions of its steps. For a
+// store that is not DynamoDB, Claim.Fence rises with every owner of an id: let it
+// refuse a lower one than it has seen.
 //
 // An error that is Permanent by package fault, such as an invalid argument or
 // an exhausted quota, says that nothing was done: the key is free again. After any
@@ -43,5 +47,5 @@
 // # IAM
 //
 // dynamodb:PutItem, UpdateItem and DeleteItem on the table, ConditionCheckItem
-// where Guard is used. All types are safe for concurrent use.
+// where Guard is used, on the table. All types are safe for concurrent use.
 package idempotency

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 
@@ -200,10 +202,8 @@ func (s *Store) Finish(ctx context.Context, c Claim, result []byte) error {
 	if err := checkResult(result); err != nil {
 		return fmt.Errorf("store result of %s: %w", c.ID, err)
 	}
-	found, err := s.update(ctx, "finish", c.key, c.owner,
-		"SET #status = :done, #result = :result",
-		map[string]string{"#result": attrResult},
-		attributes{":done": text(string(done)), ":result": &types.AttributeValueMemberB{Value: result}})
+	change, names, values := finishing(result)
+	found, err := s.update(ctx, "finish", c.key, c.owner, change, names, values)
 	switch {
 	case err != nil:
 		return err
@@ -212,6 +212,38 @@ func (s *Store) Finish(ctx context.Context, c Claim, result []byte) error {
 	default:
 		return fault.Wrap(fault.IdempotencyInProgress, errLost, "another attempt with this Idempotency-Key has taken over: try again")
 	}
+}
+
+// Finishing returns the part of a DynamoDB transaction that does what Finish does, and
+// refuses all of it unless c still owns its request. Call it in an effect that Do runs,
+// and return the same result from the effect.
+func (s *Store) Finishing(c Claim, result any) (types.TransactWriteItem, error) {
+	encoded, err := json.Marshal(result)
+	if err != nil {
+		return types.TransactWriteItem{}, fmt.Errorf("encode result %T: %w", result, err)
+	}
+	if err := checkResult(encoded); err != nil {
+		return types.TransactWriteItem{}, fmt.Errorf("store result of %s: %w", c.ID, err)
+	}
+	condition, names, values := ownedBy(c.owner)
+	change, moreNames, moreValues := finishing(encoded)
+	maps.Copy(names, moreNames)
+	maps.Copy(values, moreValues)
+	return types.TransactWriteItem{Update: &types.Update{
+		TableName:                 &s.cfg.Table,
+		Key:                       s.keyOf(c.key),
+		UpdateExpression:          &change,
+		ConditionExpression:       &condition,
+		ExpressionAttributeNames:  names,
+		ExpressionAttributeValues: values,
+	}}, nil
+}
+
+// finishing is the change that stores a result.
+func finishing(result []byte) (change string, names map[string]string, values attributes) {
+	return "SET #status = :done, #result = :result",
+		map[string]string{"#result": attrResult},
+		attributes{":done": text(string(done)), ":result": &types.AttributeValueMemberB{Value: result}}
 }
 
 // errLost says that a claim has ended and another one has begun.
@@ -253,9 +285,9 @@ func (s *Store) Forget(ctx context.Context, c Claim) error {
 	return err
 }
 
-// Guard returns the part of a DynamoDB transaction that refuses all of it unless c
-// still owns its request. With it in the transaction that is the effect, an owner
-// that was taken over can have no effect any more.
+// Guard returns the part of a DynamoDB transaction that refuses all of it unless c still
+// owns its request: an owner that was taken over can do nothing more. It says nothing of
+// what earlier owners have done; see Finishing.
 func (s *Store) Guard(c Claim) types.TransactWriteItem {
 	condition, names, values := ownedBy(c.owner)
 	return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
@@ -283,12 +315,8 @@ func ownedBy(owner string) (condition string, names map[string]string, values at
 // nil when it did the change.
 func (s *Store) update(ctx context.Context, operation, key, owner, change string, names map[string]string, values attributes) (*record, error) {
 	condition, allNames, allValues := ownedBy(owner)
-	for n, v := range names {
-		allNames[n] = v
-	}
-	for n, v := range values {
-		allValues[n] = v
-	}
+	maps.Copy(allNames, names)
+	maps.Copy(allValues, values)
 	_, err := s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                           &s.cfg.Table,
 		Key:                                 s.keyOf(key),

@@ -241,7 +241,7 @@ func (i *Inventory) file(ctx context.Context, key, sum string, cols columns, at 
 		return s3Fault(err)
 	}
 	defer out.Body.Close()
-	compressed := &summed{Reader: out.Body, Hash: md5.New()} //nolint:gosec // see the import
+	compressed := &summed{Reader: out.Body, hash: md5.New()} //nolint:gosec // see the import
 	if err := rows(compressed, cols, at, yield); err != nil {
 		return err
 	}
@@ -285,17 +285,17 @@ func rows(compressed io.Reader, cols columns, at reportMark, yield func(object.S
 // summed hashes what is read.
 type summed struct {
 	io.Reader
-	hash.Hash
+	hash hash.Hash
 }
 
 func (s *summed) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)
-	s.Hash.Write(p[:n]) // a hash never fails
+	s.hash.Write(p[:n]) // a hash never fails
 	return n, err       //nolint:wrapcheck // io.EOF must stay io.EOF
 }
 
 // sum is the hash of all there is to read.
 func (s *summed) sum() string {
 	_, _ = io.Copy(io.Discard, s) // what is cut off has another sum
-	return hex.EncodeToString(s.Hash.Sum(nil))
+	return hex.EncodeToString(s.hash.Sum(nil))
 }

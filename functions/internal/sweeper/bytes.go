@@ -43,7 +43,7 @@ type bytesMark struct {
 
 // bytes goes on with a pass over all that the bucket holds, or begins one when the last
 // one was long enough ago.
-func (r *run) bytes(ctx context.Context) error {
+func (r *run) bytes(ctx, work context.Context) error {
 	var mark bytesMark
 	if err := r.load(ctx, &mark); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (r *run) bytes(ctx context.Context) error {
 		}
 		mark = bytesMark{Done: mark.Done, Since: mark.Since, Began: r.now}
 	}
-	if err := r.pass(&mark); err != nil {
+	if err := r.pass(work, &mark); err != nil {
 		if fault.Is(err, fault.NotFound) || fault.Is(err, fault.InvalidArgument) {
 			mark = bytesMark{Done: mark.Done, Since: mark.Since} // the report is gone: begin anew
 		}
@@ -64,7 +64,7 @@ func (r *run) bytes(ctx context.Context) error {
 		}
 		return err
 	}
-	if r.stopped() {
+	if stopped(work) {
 		return r.save(ctx, mark) // and the next invocation goes on
 	}
 	r.Complete = true
@@ -76,18 +76,18 @@ func (r *run) bytes(ctx context.Context) error {
 }
 
 // pass looks at the versions and then at the multipart uploads.
-func (r *run) pass(mark *bytesMark) error {
+func (r *run) pass(work context.Context, mark *bytesMark) error {
 	if !mark.Parts {
-		versions := r.Contents.Versions(r.work, mark.After)
-		err := sweepAll(r, mark, versions, func(v object.Stored) string { return v.Mark }, aboutVersion,
+		versions := r.Contents.Versions(work, mark.After)
+		err := sweepAll(work, r, mark, versions, func(v object.Stored) string { return v.Mark }, aboutVersion,
 			func(ctx context.Context, v object.Stored) error { return r.version(ctx, v, mark.Since) })
-		if err != nil || r.stopped() {
+		if err != nil || stopped(work) {
 			return err
 		}
 		mark.Parts, mark.After = true, ""
 	}
-	parts := r.Multiparts.Multiparts(r.work, mark.After)
-	return sweepAll(r, mark, parts, func(p object.Parts) string { return p.Mark }, aboutParts, r.parts)
+	parts := r.Multiparts.Multiparts(work, mark.After)
+	return sweepAll(work, r, mark, parts, func(p object.Parts) string { return p.Mark }, aboutParts, r.parts)
 }
 
 func aboutVersion(v object.Stored) []slog.Attr {
@@ -97,11 +97,11 @@ func aboutVersion(v object.Stored) []slog.Attr {
 func aboutParts(p object.Parts) []slog.Attr { return []slog.Attr{slog.String("key", p.Key)} }
 
 // sweepAll deals with all of a listing, chunk by chunk, and moves the mark behind each.
-func sweepAll[T any](r *run, mark *bytesMark, all iter.Seq2[T, error], markOf func(T) string, about func(T) []slog.Attr, deal func(context.Context, T) error) error {
+func sweepAll[T any](work context.Context, r *run, mark *bytesMark, all iter.Seq2[T, error], markOf func(T) string, about func(T) []slog.Attr, deal func(context.Context, T) error) error {
 	pending := make([]T, 0, chunk)
 	flush := func() bool {
-		complete := each(r, pending, about, deal)
-		if r.stopped() {
+		complete := each(work, r, pending, about, deal)
+		if stopped(work) {
 			return false
 		}
 		mark.Left = mark.Left || !complete
@@ -113,7 +113,7 @@ func sweepAll[T any](r *run, mark *bytesMark, all iter.Seq2[T, error], markOf fu
 	}
 	for item, err := range all {
 		if err != nil {
-			if r.stopped() {
+			if stopped(work) {
 				return nil
 			}
 			return err

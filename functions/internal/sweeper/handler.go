@@ -148,13 +148,13 @@ const reserve = 10 * time.Second
 func (h *Handler) Handle(ctx context.Context, req Request) (Report, error) {
 	work, cancel := withReserve(ctx)
 	defer cancel()
-	r := run{Handler: h, Report: Report{Sweep: req.Sweep}, work: work, now: h.Now().UTC()}
+	r := run{Handler: h, Report: Report{Sweep: req.Sweep}, now: h.Now().UTC()}
 	var err error
 	switch req.Sweep {
 	case Uploads:
-		err = r.uploads(ctx)
+		err = r.uploads(ctx, work)
 	case Bytes:
-		err = r.bytes(ctx)
+		err = r.bytes(ctx, work)
 	default:
 		return Report{}, fmt.Errorf("sweep is %q, want %s or %s", req.Sweep, Uploads, Bytes)
 	}

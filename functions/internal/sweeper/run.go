@@ -13,26 +13,25 @@ import (
 	"github.com/stowage-dev/stowage/shared/upload"
 )
 
-// run is one invocation.
+// run is one invocation. Its methods are given two contexts: that of the work, which ends
+// some time before the invocation does, and that of the invocation, for what has to be
+// done then.
 type run struct {
 	*Handler
 	Report
-	// work ends some time before the invocation does. Places are saved with the context
-	// of the invocation.
-	work context.Context //nolint:containedctx // a run is the invocation
 	// now is when the invocation began, by which everything is judged.
 	now time.Time
 }
 
 // stopped reports whether the time for work is up.
-func (r *run) stopped() bool { return r.work.Err() != nil }
+func stopped(work context.Context) bool { return work.Err() != nil }
 
 // workers is how many items are dealt with at a time. Each waits for AWS most of its time.
 const workers = 16
 
 // each deals with items side by side and reports whether all of them were: false when
 // one failed, or when the time was up before its turn.
-func each[T any](r *run, items []T, about func(T) []slog.Attr, deal func(context.Context, T) error) bool {
+func each[T any](work context.Context, r *run, items []T, about func(T) []slog.Attr, deal func(context.Context, T) error) bool {
 	queue := make(chan T)
 	var (
 		wg             sync.WaitGroup
@@ -42,7 +41,7 @@ func each[T any](r *run, items []T, about func(T) []slog.Attr, deal func(context
 	for range min(workers, len(items)) {
 		wg.Go(func() {
 			for item := range queue {
-				ctx := observe.With(r.work, about(item)...)
+				ctx := observe.With(work, about(item)...)
 				err := guard(ctx, item, deal)
 				mu.Lock()
 				looked++
@@ -50,7 +49,7 @@ func each[T any](r *run, items []T, about func(T) []slog.Attr, deal func(context
 					failed++
 				}
 				mu.Unlock()
-				if err != nil && !r.stopped() {
+				if err != nil && !stopped(work) {
 					r.Log.LogAttrs(ctx, slog.LevelError, "cannot sweep", slog.Any("error", err))
 				}
 			}
@@ -58,7 +57,7 @@ func each[T any](r *run, items []T, about func(T) []slog.Attr, deal func(context
 	}
 	left := 0
 	for _, item := range items {
-		if r.stopped() {
+		if stopped(work) {
 			left++
 			continue
 		}
@@ -67,7 +66,7 @@ func each[T any](r *run, items []T, about func(T) []slog.Attr, deal func(context
 	close(queue)
 	wg.Wait()
 	r.Looked += looked
-	if r.stopped() {
+	if stopped(work) {
 		return false // what failed, failed because the time was up
 	}
 	r.Failed += failed

@@ -42,7 +42,7 @@ type uploadsMark struct {
 
 // uploads makes a pass over what is due: from the first hour that may hold something to
 // the present one.
-func (r *run) uploads(ctx context.Context) error {
+func (r *run) uploads(ctx, work context.Context) error {
 	mark := uploadsMark{Since: hourOf(r.now.Add(-firstLook))}
 	if err := r.load(ctx, &mark); err != nil {
 		return err
@@ -51,12 +51,12 @@ func (r *run) uploads(ctx context.Context) error {
 		mark.Hour, mark.Shard, mark.After, mark.Left = mark.Since, 0, "", time.Time{}
 	}
 	for !mark.Hour.After(r.now) {
-		err := r.page(&mark)
-		if err != nil || r.stopped() {
+		err := r.page(work, &mark)
+		if err != nil || stopped(work) {
 			if saveErr := r.save(ctx, mark); saveErr != nil {
 				return saveErr
 			}
-			if r.stopped() {
+			if stopped(work) {
 				return nil // and the next invocation goes on
 			}
 			return err
@@ -77,18 +77,18 @@ func hourOf(t time.Time) time.Time { return t.UTC().Truncate(time.Hour) }
 
 // page deals with one page of the index and moves the mark behind it, unless the time was
 // up before all of it was looked at.
-func (r *run) page(mark *uploadsMark) error {
-	found, next, err := r.Index.DueUploads(r.work, mark.Hour, mark.Shard, r.now, catalog.Page{Limit: pageSize, After: mark.After})
+func (r *run) page(work context.Context, mark *uploadsMark) error {
+	found, next, err := r.Index.DueUploads(work, mark.Hour, mark.Shard, r.now, catalog.Page{Limit: pageSize, After: mark.After})
 	if err != nil {
 		if fault.Is(err, fault.InvalidArgument) {
 			mark.After = "" // a place that is none
 		}
 		return err
 	}
-	all := each(r, found, func(p upload.Pending) []slog.Attr {
+	all := each(work, r, found, func(p upload.Pending) []slog.Attr {
 		return []slog.Attr{slog.String("workspace", p.Workspace), slog.String("upload", p.ID)}
 	}, r.upload)
-	if r.stopped() {
+	if stopped(work) {
 		return nil
 	}
 	if !all && mark.Left.IsZero() {
