@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,6 +24,11 @@ type Part struct {
 	PartNumber int    `json:"partNumber"`
 	Size       int64  `json:"size,omitempty"`
 	ETag       string `json:"etag"`
+}
+
+// Parts yields what storage holds of a multipart upload, in order.
+func (c *Client) Parts(ctx context.Context, id string) iter.Seq2[Part, error] {
+	return pages[Part](ctx, c, "/v1/uploads/"+url.PathEscape(id)+"/parts", url.Values{})
 }
 
 // signedPart is how to send one part.
@@ -76,25 +82,15 @@ func (t *transfer) section(number int) *io.SectionReader {
 
 // resume takes over the parts that storage already holds at their full length.
 func (t *transfer) resume(ctx context.Context) error {
-	query := url.Values{}
-	for {
-		var page struct {
-			Items      []Part  `json:"items"`
-			NextCursor *string `json:"nextCursor"`
-		}
-		if err := t.c.call(ctx, request{method: http.MethodGet, path: t.path("parts"), query: query, out: &page}); err != nil {
+	for part, err := range t.c.Parts(ctx, t.upload.ID) {
+		if err != nil {
 			return err
 		}
-		for _, p := range page.Items {
-			if p.PartNumber >= 1 && p.PartNumber <= len(t.held) && p.Size == t.size(p.PartNumber) {
-				t.keep(p.PartNumber, heldPart{etag: p.ETag})
-			}
+		if n := part.PartNumber; n >= 1 && n <= len(t.held) && part.Size == t.size(n) {
+			t.keep(n, heldPart{etag: part.ETag})
 		}
-		if page.NextCursor == nil || *page.NextCursor == "" {
-			return nil
-		}
-		query.Set("cursor", *page.NextCursor)
 	}
+	return nil
 }
 
 func (t *transfer) path(action string) string {

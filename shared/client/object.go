@@ -50,19 +50,24 @@ func (c *Client) Object(ctx context.Context, id string) (Object, error) {
 
 // Objects yields the objects of one folder ("" is the root), page by page, in name order.
 func (c *Client) Objects(ctx context.Context, parent string) iter.Seq2[Object, error] {
-	return func(yield func(Object, error) bool) {
-		query := url.Values{"parent": {parent}}
+	return pages[Object](ctx, c, "/v1/objects", url.Values{"parent": {parent}})
+}
+
+// pages follows a list's cursors to its end.
+func pages[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		for {
 			var page struct {
-				Items      []Object `json:"items"`
-				NextCursor *string  `json:"nextCursor"`
+				Items      []T     `json:"items"`
+				NextCursor *string `json:"nextCursor"`
 			}
-			if err := c.call(ctx, request{method: http.MethodGet, path: "/v1/objects", query: query, out: &page}); err != nil {
-				yield(Object{}, err)
+			if err := c.call(ctx, request{method: http.MethodGet, path: path, query: query, out: &page}); err != nil {
+				var none T
+				yield(none, err)
 				return
 			}
-			for _, object := range page.Items {
-				if !yield(object, nil) {
+			for _, item := range page.Items {
+				if !yield(item, nil) {
 					return
 				}
 			}

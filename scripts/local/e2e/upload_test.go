@@ -37,7 +37,7 @@ func TestUploadToAvailable(t *testing.T) {
 	for i := range uploads {
 		upload, body := document(fmt.Sprint("timed-", i))
 		start := time.Now()
-		got, err := c.Put(t.Context(), upload, bytes.NewReader(body), upload.Size)
+		got, err := c.Put(t.Context(), upload, bytes.NewReader(body), upload.Size, nil)
 		if err != nil || got.State != "available" {
 			t.Fatalf("upload %d: %+v, %v", i, got, err)
 		}
