@@ -48,10 +48,24 @@ type Config struct {
 // Result is one function's binary, or why there is none.
 type Result struct {
 	Function string
-	Package  string
+	Source   Source
 	Binary   string
 	Took     time.Duration
 	Err      error
+}
+
+// Source is what a binary is built from. Sources are comparable.
+type Source struct {
+	Package string // import path
+	Module  string
+	Tags    string
+}
+
+// FileName is what the source's binary is called; it keeps packages of the same
+// last name apart.
+func (s Source) FileName() string {
+	rel := strings.TrimPrefix(strings.TrimPrefix(s.Package, s.Module), "/")
+	return strings.ReplaceAll(rel, "/", "-")
 }
 
 // All builds every function and returns the results in the order of the
@@ -65,20 +79,21 @@ func All(ctx context.Context, cfg Config) []Result {
 	var order []*job
 	for i, f := range cfg.Functions {
 		results[i] = Result{Function: f.Name}
-		src, err := inspect(f.AssetDir)
+		bootstrap := filepath.Join(f.AssetDir, "bootstrap")
+		src, err := inspect(bootstrap)
 		if err != nil {
 			results[i].Err = err
 			continue
 		}
-		results[i].Package = src.pkg
+		results[i].Source = src
 		if runsHere(f.Architecture) {
-			results[i].Binary = src.bootstrap
+			results[i].Binary = bootstrap
 			continue
 		}
-		j := jobs[src.pkg]
+		j := jobs[src.Package]
 		if j == nil {
-			j = &job{source: src, out: filepath.Join(cfg.OutDir, fileName(src))}
-			jobs[src.pkg] = j
+			j = &job{source: src, out: filepath.Join(cfg.OutDir, src.FileName())}
+			jobs[src.Package] = j
 			order = append(order, j)
 		}
 		j.wanted = append(j.wanted, i)
@@ -102,7 +117,7 @@ func All(ctx context.Context, cfg Config) []Result {
 
 // job is one package to compile, for one or more functions.
 type job struct {
-	source source
+	source Source
 	out    string
 	wanted []int // indices of results
 }
@@ -115,7 +130,7 @@ func runJobs(ctx context.Context, cfg Config, jobs []*job, results []Result, tel
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			start := time.Now()
-			err := Package(ctx, cfg.ModuleDir, j.source.pkg, j.source.tags, j.out)
+			err := Package(ctx, cfg.ModuleDir, j.source.Package, j.source.Tags, j.out)
 			for _, i := range j.wanted {
 				results[i].Took, results[i].Err = time.Since(start), err
 				if err == nil {
@@ -133,46 +148,50 @@ func Package(ctx context.Context, moduleDir, pkg, tags, out string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o750); err != nil {
 		return fmt.Errorf("make room for binaries: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", "-s -w", "-o", out, pkg)
+	return compile(ctx, moduleDir, tags, out, pkg)
+}
+
+// compile runs the compiler. What it says is in the error.
+func compile(ctx context.Context, moduleDir, tags, out string, packages ...string) error {
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", "-s -w", "-o", out}, packages...)
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = moduleDir
-	cmd.Env = append(os.Environ(), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "CGO_ENABLED=0")
+	cmd.Env = Environment()
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
+	what := strings.Join(packages, ", ")
 	process, err := child.Start(cmd)
 	if err != nil {
-		return fmt.Errorf("build %s: %w", pkg, err)
+		return fmt.Errorf("build %s: %w", what, err)
 	}
 	<-process.Done()
 	if process.Err() == nil {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("build %s: %w", pkg, context.Cause(ctx))
+		return fmt.Errorf("build %s: %w", what, context.Cause(ctx))
 	}
-	return fmt.Errorf("build %s:\n%s", pkg, strings.TrimSpace(output.String()))
+	return fmt.Errorf("build %s:\n%s", what, strings.TrimSpace(output.String()))
 }
 
-// source is where a bootstrap comes from.
-type source struct {
-	bootstrap   string
-	pkg, module string
-	tags        string
+// Environment is what go builds for this machine with.
+func Environment() []string {
+	return append(os.Environ(), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "CGO_ENABLED=0")
 }
 
 // inspect reads what Go wrote into the bootstrap.
-func inspect(assetDir string) (source, error) {
-	bootstrap := filepath.Join(assetDir, "bootstrap")
+func inspect(bootstrap string) (Source, error) {
 	info, err := buildinfo.ReadFile(bootstrap)
 	if err != nil {
-		return source{}, fmt.Errorf("find the source of %s: it is no Go binary with build information: %w", bootstrap, err)
+		return Source{}, fmt.Errorf("find the source of %s: it is no Go binary with build information: %w", bootstrap, err)
 	}
 	if info.Path == "" || info.Path == "command-line-arguments" {
-		return source{}, fmt.Errorf("find the source of %s: it was built from files, not from a package", bootstrap)
+		return Source{}, fmt.Errorf("find the source of %s: it was built from files, not from a package", bootstrap)
 	}
-	src := source{bootstrap: bootstrap, pkg: info.Path, module: info.Main.Path, tags: defaultTags}
+	src := Source{Package: info.Path, Module: info.Main.Path, Tags: defaultTags}
 	for _, s := range info.Settings {
 		if s.Key == "-tags" {
-			src.tags = s.Value
+			src.Tags = s.Value
 		}
 	}
 	return src, nil
@@ -182,10 +201,4 @@ func inspect(assetDir string) (source, error) {
 func runsHere(architecture string) bool {
 	goarch := map[string]string{"arm64": "arm64", "x86_64": "amd64"}[architecture]
 	return runtime.GOOS == "linux" && runtime.GOARCH == goarch
-}
-
-// fileName keeps packages of the same last name apart.
-func fileName(s source) string {
-	rel := strings.TrimPrefix(strings.TrimPrefix(s.pkg, s.module), "/")
-	return strings.ReplaceAll(rel, "/", "-")
 }
