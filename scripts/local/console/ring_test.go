@@ -15,13 +15,17 @@ import (
 // TestEventsSince: whatever was put and asked, each event is handed out once, in
 // order, or counted as skipped.
 func TestEventsSince(t *testing.T) {
+	var sizes []json.RawMessage
+	for _, n := range []int{10, 9 << 10, maxEventBytes + 1} {
+		sizes = append(sizes, json.RawMessage(fmt.Sprintf(`{"source":"s","x":%q}`, strings.Repeat("x", n))))
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		r := newEventRing()
 		var put, read uint64
-		for range rapid.IntRange(1, 30).Draw(t, "turns") {
+		for range rapid.IntRange(1, 12).Draw(t, "turns") {
+			raw := rapid.SampledFrom(sizes).Draw(t, "event")
 			for range rapid.IntRange(0, 300).Draw(t, "put") {
-				size := rapid.SampledFrom([]int{10, 9 << 10, maxEventBytes + 1}).Draw(t, "size")
-				r.put(time.UnixMilli(1), "bus", json.RawMessage(fmt.Sprintf(`{"source":"s","x":%q}`, strings.Repeat("x", size))), 1)
+				r.put(time.UnixMilli(1), "bus", raw, 1)
 				put++
 			}
 			n := rapid.IntRange(1, 100).Draw(t, "n")

@@ -59,6 +59,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d := g.admit(r.Context(), c); d != nil {
 		WriteError(answer, c, d)
 	} else {
+		r = c.Request // interceptors may have given it a context of its own
 		c.Request = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 		g.cfg.Services[c.Service].ServeHTTP(answer, c.Request)
 	}

@@ -128,3 +128,12 @@ func (s *Segment) operation() string {
 	name, _ := s.AWS["operation"].(string)
 	return name
 }
+
+// count is how many segments a document has.
+func (s *Segment) count() int {
+	n := 1
+	for i := range s.Subsegments {
+		n += s.Subsegments[i].count()
+	}
+	return n
+}

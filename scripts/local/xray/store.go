@@ -144,10 +144,11 @@ func (s *Store) Latest(n int) []Summary {
 }
 
 func (t *trace) summary() Summary {
-	sum := Summary{ID: t.id, Segments: len(t.segments) + t.dropped}
+	sum := Summary{ID: t.id, Segments: t.dropped}
 	var first *Segment
 	end := 0.0
 	for _, segment := range t.segments {
+		sum.Segments += segment.count()
 		if first == nil || segment.StartTime < first.StartTime || segment.StartTime == first.StartTime && segment.ParentID == "" {
 			first = &segment
 		}

@@ -61,6 +61,7 @@ function refresh(changed) {
   if (q && stamp(q) !== seen) load(q);
 }
 
+const messages = (n) => `${count(n)} message${n === 1 ? "" : "s"}`;
 const stamp = (q) => [q.visible, q.inFlight, q.delayed, q.oldest].join();
 
 function show(name) {
@@ -102,7 +103,7 @@ function render(q, d) {
       json(m.body));
   });
   detail.replaceChildren(h("div.card",
-    h("h2", q.label, h("span.dim", ` ${d.messages.length === d.limit ? "oldest " + d.limit : d.messages.length} messages`)),
+    h("h2", q.label, h("span.dim", " " + (d.messages.length === d.limit ? `oldest ${d.limit} messages` : messages(d.messages.length)))),
     list.length ? list : empty("Empty", q.sources ? "No dead letters: everything was delivered." : "Nothing waits here.")));
 }
 
@@ -110,7 +111,7 @@ async function redrive(q, button) {
   button.disabled = true;
   try {
     const { moved } = await change(`/data/queues/${encodeURIComponent(q.name)}/redrive`);
-    toast(`Sent ${count(moved)} message${moved === 1 ? "" : "s"} back to ${q.sources.join(", ")}`);
+    toast(`Sent ${messages(moved)} back to ${q.sources.join(", ")}`);
   } catch (err) {
     toast(err.message, "bad");
   }
