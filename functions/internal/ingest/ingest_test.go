@@ -387,6 +387,44 @@ func TestInterruptedAnywhere(t *testing.T) {
 	}
 }
 
+// TestOvertakenAnywhere has another delivery of the same event come and go before
+// each of the calls of the first one, and wants the end that one alone has.
+func TestOvertakenAnywhere(t *testing.T) {
+	objects := startS3(t)
+	for name, body := range map[string][]byte{"published": png, "rejected": pdf[:len(png)]} {
+		for n, reached := 1, true; reached; n++ {
+			reached = false
+			t.Run(fmt.Sprintf("%s/before call %d", name, n), func(t *testing.T) {
+				w := newWorld(t, objects)
+				before := w.used(t)
+				u := w.open(t, "a", "image/png", png, func(u *upload.Upload) { u.SHA256 = sha(body) })
+				at := w.put(t, u, body)
+				w.flaky.before = func(call int) {
+					if call == n {
+						reached = true
+						w.created(t, at)
+					}
+				}
+				w.flaky.reset(0, false)
+				for again := 0; w.created(t, at) != nil; again++ {
+					if again == 3 {
+						t.Fatal("handed back again and again")
+					}
+				}
+				o, err := w.store.Object(t.Context(), alpha, u.ObjectID)
+				_, stored := w.exists(t, at)
+				published := name == "published"
+				if err != nil || o.Rev != 1 || (o.State == object.Available) != published || stored != published || !published && w.used(t) != before {
+					t.Errorf("object is %+v, error %v, stored %t, quota %+v", o, err, stored, w.used(t))
+				}
+				if len(w.dead.letters) > 0 {
+					t.Errorf("dead letters: %v", w.dead.letters)
+				}
+			})
+		}
+	}
+}
+
 func TestAtMostSixCalls(t *testing.T) {
 	w := newWorld(t, startS3(t))
 	for _, size := range []int{0, 5 << 10, 5 << 20} {

@@ -50,10 +50,27 @@ func (h *Handler) settle(ctx context.Context, key object.KeyParts, r record) err
 		return h.clear(ctx, u, at)
 	}
 	err = h.verifyAndPublish(ctx, u, at)
-	if fault.Is(err, fault.UploadEnded) || fault.Is(err, fault.Conflict) {
+	var gone removed
+	switch {
+	case fault.Is(err, fault.UploadEnded), fault.Is(err, fault.Conflict):
 		return h.clearEnded(ctx, key, at)
+	case errors.As(err, &gone):
+		return h.explain(ctx, key, at, gone)
 	}
 	return err
+}
+
+// explain deals with a version that went while it was looked at. Another delivery of
+// the same event may have rejected it; nobody else removes versions of open uploads.
+func (h *Handler) explain(ctx context.Context, key object.KeyParts, at object.Location, gone removed) error {
+	u, err := h.Catalog.Upload(ctx, key.Workspace, key.Version)
+	if err != nil {
+		return err
+	}
+	if !u.State.Ended() {
+		return poisonf("%s was removed before it was verified: %w", at, gone)
+	}
+	return h.clear(ctx, u, at)
 }
 
 // verifyAndPublish decides on a version of an upload that was open when it was read.
@@ -63,7 +80,7 @@ func (h *Handler) verifyAndPublish(ctx context.Context, u upload.Upload, at obje
 		return h.rejectFor(ctx, u, at, facts, err)
 	}
 	if err := h.Quarantine.SetVerdict(ctx, at, object.VerdictAvailable); err != nil {
-		return err
+		return missing(err)
 	}
 	o, err := h.Settler.Publish(ctx, u, facts)
 	if err != nil {

@@ -14,15 +14,25 @@ type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
+// removed says that a version is not there any more.
+type removed struct{ error }
+
+func (r removed) Unwrap() error { return r.error }
+
+// missing tells the error of a version that is gone from other errors.
+func missing(err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return removed{err}
+	}
+	return err
+}
+
 // verify compares a version with what its upload declared. Whatever the size of the
 // object, it makes one HEAD and reads at most sniffBytes.
 func (h *Handler) verify(ctx context.Context, u upload.Upload, at object.Location) (object.Facts, error) {
 	facts, err := h.Inspector.Inspect(ctx, at)
-	if fault.Is(err, fault.NotFound) {
-		return facts, poisonf("%s was removed before it was verified: %w", at, err)
-	}
 	if err != nil {
-		return facts, err
+		return facts, missing(err)
 	}
 	if facts.Integrity, err = checkBytes(u, facts); err != nil {
 		return facts, refusal{err}
@@ -34,7 +44,7 @@ func (h *Handler) verify(ctx context.Context, u upload.Upload, at object.Locatio
 	var head []byte
 	if facts.Size > 0 {
 		if head, err = h.Inspector.FirstBytes(ctx, at, sniffBytes); err != nil {
-			return facts, err
+			return facts, missing(err)
 		}
 	}
 	if facts.DetectedType, err = checkType(ws.Types, u.ContentType, head); err != nil {

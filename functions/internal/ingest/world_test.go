@@ -277,6 +277,9 @@ type flaky struct {
 	calls  []string
 	failAt int // 0: never
 	after  bool
+	// before is called before each call of a delivery, not of those that it makes
+	// itself; nil: nothing is.
+	before func(n int)
 }
 
 // reset makes the n-th call from now on fail.
@@ -290,8 +293,16 @@ func (f *flaky) reset(n int, after bool) {
 func (f *flaky) pass(name string, call func() error) error {
 	f.mu.Lock()
 	f.calls = append(f.calls, name)
-	now, after := len(f.calls) == f.failAt, f.after
+	now, after, n := len(f.calls) == f.failAt, f.after, len(f.calls)
+	before := f.before
+	f.before = nil
 	f.mu.Unlock()
+	if before != nil {
+		before(n)
+		f.mu.Lock()
+		f.before = before
+		f.mu.Unlock()
+	}
 	if now && !after {
 		return errLost
 	}
