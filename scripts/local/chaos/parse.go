@@ -3,6 +3,7 @@ package chaos
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,10 +46,25 @@ func Parse(text string) (Settings, error) {
 	if on || seeded && !rated {
 		s.Rates = append(Default().Rates, s.Rates...)
 	}
+	s.Rates = latest(s.Rates)
 	if err := errors.Join(errs...); err != nil {
 		return Settings{}, fmt.Errorf("read the faults %q: %w", text, err)
 	}
 	return s, nil
+}
+
+// latest keeps the last of several rates for the same, where the first one stood.
+func latest(rates []Rate) []Rate {
+	var kept []Rate
+	for _, r := range rates {
+		i := slices.IndexFunc(kept, func(k Rate) bool { return k.key() == r.key() })
+		if i < 0 {
+			kept = append(kept, r)
+		} else {
+			kept[i] = r
+		}
+	}
+	return kept
 }
 
 // parsePart reads one setting, and says whether it is a rate.

@@ -167,7 +167,7 @@ func startWorld(t *testing.T) *world {
 // keep copies the logs of a run to a directory.
 func keep(t *testing.T, dir, runtimeLog, logs string) {
 	t.Helper()
-	if err := os.CopyFS(dir, os.DirFS(logs)); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(logs))); err != nil {
 		t.Error(err)
 	}
 	raw, err := os.ReadFile(runtimeLog)

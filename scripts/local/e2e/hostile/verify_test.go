@@ -217,12 +217,12 @@ func (s *snapshot) wrongEvents() (problems []string) {
 // wrongLetters is where a poisonous record has not exactly one dead letter, or
 // something else has one.
 func (s *snapshot) wrongLetters(l *load) (problems []string) {
-	found := map[string]int{}
+	found := map[string][]string{}
 	for key, body := range s.letters {
 		poisonous := false
 		for mark := range l.poison {
 			if strings.Contains(body, mark+`"`) || strings.Contains(body, mark+" ") || strings.Contains(body, mark+`\"`) {
-				found[mark]++
+				found[mark] = append(found[mark], key)
 				poisonous = true
 			}
 		}
@@ -231,8 +231,8 @@ func (s *snapshot) wrongLetters(l *load) (problems []string) {
 		}
 	}
 	for mark := range l.poison {
-		if found[mark] != 1 {
-			problems = append(problems, fmt.Sprintf("%s has %d dead letters", mark, found[mark]))
+		if len(found[mark]) != 1 {
+			problems = append(problems, fmt.Sprintf("%s has the dead letters %v", mark, found[mark]))
 		}
 	}
 	return problems
