@@ -30,8 +30,8 @@ const MaxEighths = 4
 // pixels to ceil(w*eighths/8) x ceil(h*eighths/8). It returns an *image.Gray or an
 // *image.YCbCr and keeps nothing of data.
 //
-// It allocates the samples of the result and about 100 KiB. The caller decides whether
-// the size that the header tells is acceptable.
+// It allocates the samples of the result, of which there are at most 64 for each byte
+// of data, and about 100 KiB.
 func Decode(data []byte, eighths int) (image.Image, error) {
 	if eighths < 1 || eighths > MaxEighths {
 		return nil, fmt.Errorf("decode JPEG at %d/8: want 1/8 to %d/8", eighths, MaxEighths)

@@ -10,6 +10,13 @@ import (
 func (d *decoder) scan(data []byte) error {
 	luma := d.parts[0]
 	across, down := ceil(d.width, 8*luma.h), ceil(d.height, 8*luma.v)
+	blocks := 0
+	for _, p := range d.parts {
+		blocks += across * down * p.h * p.v
+	}
+	if blocks > 4*len(data) {
+		return errShort // a block takes two codes of a bit at least
+	}
 	for i := range d.parts {
 		p := &d.parts[i]
 		p.stride = across * p.h * d.n

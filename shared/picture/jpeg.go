@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"image"
+	"image/jpeg"
 
 	"github.com/gen2brain/jpegn"
 
@@ -61,7 +62,7 @@ func readJPEG(data []byte) (*header, error) {
 			}
 			h.width, h.height, h.memory = frame.width, frame.height, frame.memory()
 			h.profile = parts.join()
-			h.decode = func(eighths int) (image.Image, int, error) { return decodeJPEG(data, eighths) }
+			h.decode = func(eighths int) (image.Image, int, error) { return decodeJPEG(data, frame, eighths) }
 			return h, nil
 		case isFrame(marker):
 			if frame.components != 0 {
@@ -86,8 +87,13 @@ func readJPEG(data []byte) (*header, error) {
 }
 
 // decodeJPEG reads a JPEG at so many eighths of its size, or at more. What cameras
-// write goes the fast way; other kinds can be read at 1/8, 1/4, 1/2 and 1/1.
-func decodeJPEG(data []byte, eighths int) (image.Image, int, error) {
+// write goes the fast way; other kinds can be read at 1/8, 1/4, 1/2 and 1/1. Of those
+// for print (CMYK) the standard library alone gets the colours right, at full size.
+func decodeJPEG(data []byte, frame jpegFrame, eighths int) (image.Image, int, error) {
+	if frame.components == 4 {
+		img, err := jpeg.Decode(bytes.NewReader(data))
+		return img, whole, err //nolint:wrapcheck // wrapped by the caller
+	}
 	if eighths <= jpegscale.MaxEighths {
 		img, err := jpegscale.Decode(data, eighths)
 		if !errors.Is(err, jpegscale.ErrUnsupported) {

@@ -68,7 +68,8 @@ type Copy struct {
 // A picture that cannot be read is a permanent fault: UnsupportedType for what is
 // none of Types, TooLarge beyond the limits, InvalidArgument for a broken one. Of
 // such a picture the result holds what its header told.
-func Copies(data []byte, sizes []int, lim Limits) (p Picture, err error) {
+func Copies(data []byte, sizes []int, lim Limits) (Picture, error) {
+	var p Picture
 	h, err := readHeader(data)
 	if err != nil {
 		return Picture{}, err
@@ -78,31 +79,37 @@ func Copies(data []byte, sizes []int, lim Limits) (p Picture, err error) {
 	if err := h.within(lim); err != nil {
 		return p, err
 	}
+	p.Copies, err = h.copies(sizes)
+	return p, err
+}
+
+// copies decodes the picture and makes its copies.
+func (h *header) copies(sizes []int) (all []Copy, err error) {
+	if len(sizes) == 0 {
+		return nil, nil
+	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = fault.Wrap(fault.InvalidArgument, fmt.Errorf("decoder panicked: %v", v), "the picture is broken")
+			all, err = nil, fault.Wrap(fault.InvalidArgument, fmt.Errorf("decoder panicked: %v", v), "the picture is broken")
 		}
 	}()
-	if len(sizes) == 0 {
-		return p, nil
-	}
 	img, eighths, err := h.decode(h.eighths(sizes[0]))
 	if err != nil {
-		return p, fault.Wrap(fault.InvalidArgument, err, "the picture is broken")
+		return nil, fault.Wrap(fault.InvalidArgument, err, "the picture is broken")
 	}
 	if want := image.Pt(ceil(h.width*eighths, 8), ceil(h.height*eighths, 8)); img.Bounds().Size() != want {
-		return p, broken("its header says %v pixels, its body %v", want, img.Bounds().Size())
+		return nil, broken("its header says %v pixels, its body %v", want, img.Bounds().Size())
 	}
 	from := layersOf(img, h, eighths)
 	for _, size := range sizes {
 		from = from.fit(size)
 		c, err := from.encode(h)
 		if err != nil {
-			return p, fmt.Errorf("encode a copy of %d pixels: %w", size, err)
+			return nil, fmt.Errorf("encode a copy of %d pixels: %w", size, err)
 		}
-		p.Copies = append(p.Copies, c)
+		all = append(all, c)
 	}
-	return p, nil
+	return all, nil
 }
 
 // header is what a picture says of itself before it is decoded.
@@ -175,13 +182,4 @@ func readHeader(data []byte) (*header, error) {
 // broken is the error of a picture that is not as its format wants it.
 func broken(format string, args ...any) error {
 	return fault.New(fault.InvalidArgument, "the picture is broken: "+format, args...)
-}
-
-// Profile returns the ICC profile that a picture carries, nil for none.
-func Profile(data []byte) ([]byte, error) {
-	h, err := readHeader(data)
-	if err != nil {
-		return nil, err
-	}
-	return h.profile, nil
 }
