@@ -61,6 +61,7 @@ func (n *notifying) PutObject(ctx context.Context, in s3response.PutObjectInput)
 	}
 	var out s3response.PutObjectOutput
 	err := n.change(ctx, creation(name, in.Bucket, in.Key), func() (_ []Event, err error) {
+		in.Body = wholeBody(in.Body, in.ContentLength)
 		if out, err = n.Backend.PutObject(ctx, in); err != nil {
 			return nil, err //nolint:wrapcheck // the engine turns errors of this type into answers
 		}
