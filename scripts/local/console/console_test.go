@@ -145,7 +145,7 @@ func TestPageKnowsItsToken(t *testing.T) {
 		t.Errorf("%v %s", resp.Header, body)
 	}
 	for _, asset := range []string{"app.js", "dom.js", "style.css", "icon.svg"} {
-		if resp, _ := ask(t, c, "GET", "/assets/"+asset, nil); resp.StatusCode != 200 {
+		if resp, _ := ask(t, c, "GET", "/assets/"+asset, nil); resp.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d", asset, resp.StatusCode)
 		}
 	}

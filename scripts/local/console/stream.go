@@ -120,7 +120,7 @@ func (c *Console) serveStream(w http.ResponseWriter, r *http.Request) {
 	defer c.closeStream()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(c.life, cancel)()
+	defer context.AfterFunc(c.life, cancel)() //nolint:contextcheck // the console closes before its pages do
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")

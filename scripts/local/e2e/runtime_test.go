@@ -90,7 +90,7 @@ func launch(t *testing.T, state string) *local {
 	if err := os.Remove(filepath.Join(state, "dev.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	l.cmd = exec.Command(binary, "--cdk-out", "../../../cdk.out", "--state", state, "--api-port", "0", "--gateway-port", "0")
+	l.cmd = exec.Command(binary, "--cdk-out", "../../../cdk.out", "--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0")
 	l.cmd.Stdout, l.cmd.Stderr = l.out, l.out
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteError(answer, c, d)
 	} else {
 		r = c.Request // interceptors may have given it a context of its own
-		c.Request = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+		c.Request = r.WithContext(context.WithValue(r.Context(), callKey{}, c)) //nolint:contextcheck // it comes from the request
 		g.cfg.Services[c.Service].ServeHTTP(answer, c.Request)
 	}
 	g.cfg.Observe(c, answer.status, time.Since(begun))

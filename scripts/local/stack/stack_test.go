@@ -231,6 +231,7 @@ func TestBusyPortsAreNamed(t *testing.T) {
 	a := stacktest.New(t, recorderDir)
 	for flag, set := range map[string]func(*stack.Config){
 		"--gateway-port": func(c *stack.Config) { c.GatewayPort = port },
+		"--console-port": func(c *stack.Config) { c.ConsolePort = port },
 		"--api-port":     func(c *stack.Config) { c.APIPort = port },
 		"--issuer-port":  func(c *stack.Config) { c.IssuerPort = port },
 	} {

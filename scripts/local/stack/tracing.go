@@ -67,7 +67,7 @@ func (t *tracing) intercept(_ context.Context, c *gateway.Call) *gateway.Denial 
 	if c.Service == gateway.DynamoDB {
 		t.written(c, header)
 	}
-	c.Request = c.Request.WithContext(xray.WithHeader(c.Request.Context(), header))
+	c.Request = c.Request.WithContext(xray.WithHeader(c.Request.Context(), header)) //nolint:contextcheck // it is the request's own
 	return nil
 }
 
