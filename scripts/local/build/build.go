@@ -179,6 +179,9 @@ func Environment() []string {
 	return append(os.Environ(), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "CGO_ENABLED=0")
 }
 
+// SourceOf is what an asset's bootstrap was built from.
+func SourceOf(assetDir string) (Source, error) { return inspect(filepath.Join(assetDir, "bootstrap")) }
+
 // inspect reads what Go wrote into the bootstrap.
 func inspect(bootstrap string) (Source, error) {
 	info, err := buildinfo.ReadFile(bootstrap)

@@ -13,6 +13,7 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/chaos"
 	"github.com/stowage-dev/stowage/scripts/local/queue"
 	"github.com/stowage-dev/stowage/scripts/local/sources"
+	"github.com/stowage-dev/stowage/scripts/local/template"
 )
 
 // serviceOf is the service that an ARN belongs to.
@@ -25,7 +26,7 @@ func serviceOf(arn string) string {
 }
 
 // checkTargets refuses, before anything starts, what could not be delivered later.
-func (s *Stack) checkTargets() error {
+func checkTargets(m *template.Model) error {
 	var errs []error
 	check := func(path, what, arn string, known ...string) {
 		for _, k := range known {
@@ -35,25 +36,25 @@ func (s *Stack) checkTargets() error {
 		}
 		errs = append(errs, fmt.Errorf("%s: the local runtime cannot deliver %s to %s, only to %s", path, what, arn, strings.Join(known, ", ")))
 	}
-	for _, r := range s.Model.Rules {
+	for _, r := range m.Rules {
 		for _, t := range r.Targets {
 			check(r.ConstructPath, "a rule's events", t.ARN, "lambda", "sqs")
 			check(r.ConstructPath, "a rule's dead letters", t.DeadLetterARN, "sqs")
 		}
 	}
-	for _, sch := range s.Model.Schedules {
+	for _, sch := range m.Schedules {
 		check(sch.ConstructPath, "a schedule's events", sch.Target.ARN, "lambda", "sqs")
 		check(sch.ConstructPath, "a schedule's dead letters", sch.Target.DeadLetterARN, "sqs")
 	}
-	for _, b := range s.Model.Buckets {
+	for _, b := range m.Buckets {
 		for _, n := range b.Notifications {
 			check(b.ConstructPath, "notifications", n.TargetARN, "lambda", "sqs")
 		}
 	}
-	for _, m := range s.Model.Mappings {
-		check(m.ConstructPath, "failed records", m.OnFailureARN, "sqs", "s3")
+	for _, mapping := range m.Mappings {
+		check(mapping.ConstructPath, "failed records", mapping.OnFailureARN, "sqs", "s3")
 	}
-	for _, f := range s.Model.Functions {
+	for _, f := range m.Functions {
 		check(f.ConstructPath, "dead letters", f.DeadLetterARN, "sqs")
 		check(f.ConstructPath, "results", f.Async.OnSuccess, "lambda", "sqs")
 		check(f.ConstructPath, "results", f.Async.OnFailure, "lambda", "sqs")

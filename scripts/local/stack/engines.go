@@ -30,20 +30,25 @@ func (s *Stack) openIdentity() error {
 }
 
 func (s *Stack) openQueues() error {
-	cfg := queue.Config{Path: s.state.data("queues.db"), Region: s.region, Account: s.account, Logger: s.cfg.Logger, Now: s.cfg.Now}
-	for _, q := range s.Model.Queues {
-		cfg.Queues = append(cfg.Queues, queue.Queue{
-			Name: q.Name, ARN: q.ARN, URL: q.URL, VisibilityTimeout: &q.VisibilityTimeout, Retention: q.Retention, Delay: q.Delay,
-			ReceiveWait: q.ReceiveWait, MaxMessageBytes: q.MaxMessageBytes, FIFO: q.FIFO, ContentBasedDeduplication: q.ContentDedupe,
-			RedriveTarget: q.RedriveTargetARN, MaxReceiveCount: q.MaxReceiveCount,
-		})
-	}
+	cfg := queue.Config{Path: s.state.data("queues.db"), Region: s.region, Account: s.account, Logger: s.cfg.Logger, Now: s.cfg.Now, Queues: queues(s.Model)}
 	var err error
 	if s.Broker, err = queue.Open(cfg); err != nil {
 		return fmt.Errorf("open the queues: %w", err)
 	}
 	s.onClose("the queues", s.Broker.Close)
 	return nil
+}
+
+func queues(m *template.Model) []queue.Queue {
+	var all []queue.Queue
+	for _, q := range m.Queues {
+		all = append(all, queue.Queue{
+			Name: q.Name, ARN: q.ARN, URL: q.URL, VisibilityTimeout: &q.VisibilityTimeout, Retention: q.Retention, Delay: q.Delay,
+			ReceiveWait: q.ReceiveWait, MaxMessageBytes: q.MaxMessageBytes, FIFO: q.FIFO, ContentBasedDeduplication: q.ContentDedupe,
+			RedriveTarget: q.RedriveTargetARN, MaxReceiveCount: q.MaxReceiveCount,
+		})
+	}
+	return all
 }
 
 // startDynamoDB runs the engine with the template's tables.

@@ -13,26 +13,11 @@ import (
 )
 
 func (s *Stack) startBus(ctx context.Context) error {
+	declared := busOf(s.Model)
 	cfg := bus.Config{
+		Buses: declared.Buses, Rules: declared.Rules, Archives: declared.Archives, Schedules: declared.Schedules,
 		Account: s.account, Region: s.region, StateDir: s.state.data("bus"), EventsPath: s.state.events(),
 		Deliver: s.deliver, DeadLetter: s.deadLetter, Observe: s.console.EventPut, Logger: s.cfg.Logger, Now: s.cfg.Now,
-	}
-	for _, b := range s.Model.Buses {
-		cfg.Buses = append(cfg.Buses, bus.EventBus{Name: b.Name, ARN: b.ARN})
-	}
-	for _, r := range s.Model.Rules {
-		rule := bus.Rule{Name: r.Name, ARN: r.ARN, Bus: r.Bus, Pattern: r.Pattern, Schedule: r.Schedule, Disabled: !r.Enabled}
-		for _, t := range r.Targets {
-			rule.Targets = append(rule.Targets, target(t))
-		}
-		cfg.Rules = append(cfg.Rules, rule)
-	}
-	for _, a := range s.Model.Archives {
-		cfg.Archives = append(cfg.Archives, bus.Archive{Name: a.Name, ARN: a.ARN, SourceARN: a.BusARN, Pattern: a.Pattern, Retention: a.Retention})
-	}
-	for _, sch := range s.Model.Schedules {
-		cfg.Schedules = append(cfg.Schedules, bus.Schedule{Name: sch.Name, ARN: sch.ARN, Expression: sch.Expression, TimeZone: sch.TimeZone,
-			Disabled: !sch.Enabled, Target: target(sch.Target)})
 	}
 	var err error
 	if s.Bus, err = bus.New(cfg); err != nil {
@@ -43,6 +28,28 @@ func (s *Stack) startBus(ctx context.Context) error {
 	}
 	s.onClose("the bus", s.Bus.Close)
 	return nil
+}
+
+func busOf(m *template.Model) bus.Declared {
+	var out bus.Declared
+	for _, b := range m.Buses {
+		out.Buses = append(out.Buses, bus.EventBus{Name: b.Name, ARN: b.ARN})
+	}
+	for _, r := range m.Rules {
+		rule := bus.Rule{Name: r.Name, ARN: r.ARN, Bus: r.Bus, Pattern: r.Pattern, Schedule: r.Schedule, Disabled: !r.Enabled}
+		for _, t := range r.Targets {
+			rule.Targets = append(rule.Targets, target(t))
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	for _, a := range m.Archives {
+		out.Archives = append(out.Archives, bus.Archive{Name: a.Name, ARN: a.ARN, SourceARN: a.BusARN, Pattern: a.Pattern, Retention: a.Retention})
+	}
+	for _, sch := range m.Schedules {
+		out.Schedules = append(out.Schedules, bus.Schedule{Name: sch.Name, ARN: sch.ARN, Expression: sch.Expression, TimeZone: sch.TimeZone,
+			Disabled: !sch.Enabled, Target: target(sch.Target)})
+	}
+	return out
 }
 
 func target(t template.Target) bus.Target {
@@ -56,19 +63,24 @@ func target(t template.Target) bus.Target {
 
 func (s *Stack) openNotifier() error {
 	cfg := sources.NotifierConfig{Sender: s.Chaos.Sender(chaos.Notifications, s.Broker), Functions: s.Host, Bus: busPutter{s.Bus},
-		Account: s.account, Region: s.region, Logger: s.cfg.Logger}
-	for _, b := range s.Model.Buckets {
-		declared := sources.BucketNotifications{Bucket: b.Name, EventBridge: b.EventBridge}
-		for _, n := range b.Notifications {
-			declared.Notifications = append(declared.Notifications, sources.Notification(n))
-		}
-		cfg.Buckets = append(cfg.Buckets, declared)
-	}
+		Account: s.account, Region: s.region, Logger: s.cfg.Logger, Buckets: notifications(s.Model)}
 	var err error
 	if s.notifier, err = sources.NewNotifier(cfg); err != nil {
 		return fmt.Errorf("read the buckets' notifications: %w", err)
 	}
 	return nil
+}
+
+func notifications(m *template.Model) []sources.BucketNotifications {
+	var all []sources.BucketNotifications
+	for _, b := range m.Buckets {
+		declared := sources.BucketNotifications{Bucket: b.Name, EventBridge: b.EventBridge}
+		for _, n := range b.Notifications {
+			declared.Notifications = append(declared.Notifications, sources.Notification(n))
+		}
+		all = append(all, declared)
+	}
+	return all
 }
 
 // startSources runs the event source mappings until the stack closes.
@@ -77,18 +89,10 @@ func (s *Stack) startSources(ctx context.Context) error {
 		Invoker: s.Host, Broker: s.Broker, Sender: s.Broker, Objects: s.newObjectPutter(), StreamEndpoint: s.DynamoDB.Endpoint(),
 		CheckpointPath: s.state.data("checkpoints.db"), Delivery: s.Chaos, QueueRetryDelay: s.cfg.QueueRetryDelay, Origin: s.tracing.origin, Region: s.region, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
-	for _, m := range s.Model.Mappings {
-		if serviceOf(m.SourceARN) == "sqs" {
-			cfg.Queues = append(cfg.Queues, queueMapping(m))
-			continue
-		}
-		stream, err := s.streamMapping(m)
-		if err != nil {
-			return err
-		}
-		cfg.Streams = append(cfg.Streams, stream)
-	}
 	var err error
+	if cfg.Queues, cfg.Streams, err = mappings(s.Model); err != nil {
+		return err
+	}
 	if s.runner, err = sources.New(cfg); err != nil {
 		return err
 	}
@@ -102,6 +106,21 @@ func (s *Stack) startSources(ctx context.Context) error {
 	return nil
 }
 
+func mappings(m *template.Model) (queues []sources.QueueMapping, streams []sources.StreamMapping, err error) {
+	for _, declared := range m.Mappings {
+		if serviceOf(declared.SourceARN) == "sqs" {
+			queues = append(queues, queueMapping(declared))
+			continue
+		}
+		stream, err := streamMapping(declared, m.Tables)
+		if err != nil {
+			return nil, nil, err
+		}
+		streams = append(streams, stream)
+	}
+	return queues, streams, nil
+}
+
 func queueMapping(m template.Mapping) sources.QueueMapping {
 	return sources.QueueMapping{
 		ID: m.ID, QueueARN: m.SourceARN, FunctionARN: m.FunctionARN, Disabled: !m.Enabled, BatchSize: m.BatchSize, Window: m.Window,
@@ -109,13 +128,13 @@ func queueMapping(m template.Mapping) sources.QueueMapping {
 	}
 }
 
-func (s *Stack) streamMapping(m template.Mapping) (sources.StreamMapping, error) {
-	i := slices.IndexFunc(s.Model.Tables, func(t template.Table) bool { return t.StreamARN == m.SourceARN })
+func streamMapping(m template.Mapping, tables []template.Table) (sources.StreamMapping, error) {
+	i := slices.IndexFunc(tables, func(t template.Table) bool { return t.StreamARN == m.SourceARN })
 	if i < 0 {
 		return sources.StreamMapping{}, fmt.Errorf("%s: no table has the stream %s", m.ConstructPath, m.SourceARN)
 	}
 	out := sources.StreamMapping{
-		ID: m.ID, Table: s.Model.Tables[i].Name, StreamARN: m.SourceARN, FunctionARN: m.FunctionARN, Disabled: !m.Enabled,
+		ID: m.ID, Table: tables[i].Name, StreamARN: m.SourceARN, FunctionARN: m.FunctionARN, Disabled: !m.Enabled,
 		BatchSize: m.BatchSize, Window: m.Window, Filters: m.Filters, ParallelizationFactor: m.ParallelizationFactor,
 		ReportBatchItemFailures: m.ReportBatchItemFailures, BisectOnError: m.BisectOnError, MaxRetries: m.MaxRetries,
 		MaxRecordAge: max(m.MaxRecordAge, 0), OnFailureARN: m.OnFailureARN,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/stowage-dev/stowage/scripts/local/build"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
@@ -16,8 +17,8 @@ import (
 
 // build compiles the functions. One that does not compile is told of at once and
 // answers every invocation with what the compiler said; the others work.
-func (s *Stack) build(ctx context.Context) []build.Result {
-	cfg := build.Config{ModuleDir: s.cfg.Source, OutDir: s.state.path("bin"), Done: func(r build.Result) {
+func (s *Stack) build(ctx context.Context, functions []*template.Function) []build.Result {
+	cfg := build.Config{ModuleDir: s.cfg.Source, OutDir: s.state.bin(), Done: func(r build.Result) {
 		switch {
 		case ctx.Err() != nil: // given up
 		case r.Err != nil:
@@ -26,7 +27,7 @@ func (s *Stack) build(ctx context.Context) []build.Result {
 			s.progress.say("built %s: %.1f s", r.Function, r.Took.Seconds())
 		}
 	}}
-	for _, f := range s.Model.Functions {
+	for _, f := range functions {
 		cfg.Functions = append(cfg.Functions, build.Function{Name: f.Name, AssetDir: f.AssetDir, Architecture: f.Architecture})
 	}
 	return build.All(ctx, cfg)
@@ -37,21 +38,19 @@ func (s *Stack) startHost(ctx context.Context, binaries []build.Result) error {
 	if err != nil {
 		return err
 	}
-	logs := map[string]io.Writer{}
+	s.functions = &functions{logs: map[string]io.Writer{}, built: binaries}
 	cfg := lambda.Config{
 		Region: s.region, AsyncStatePath: s.state.data("async.db"), RetryDelay: s.cfg.RetryDelay,
 		Env:         map[string]string{"AWS_ENDPOINT_URL": s.GatewayURL(), "AWS_XRAY_DAEMON_ADDRESS": tracer},
 		Credentials: s.functionCredentials,
-		Logs:        func(function string) io.Writer { return logs[function] },
+		Logs:        s.functions.log,
 		Observe:     s.invoked, Faults: s.Chaos, Deliver: s.deliver, DeadLetter: s.deadLetter, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	for i, f := range s.Model.Functions {
 		cfg.Functions = append(cfg.Functions, hosted(f, binaries[i]))
-		file, err := s.logFile(f.Name)
-		if err != nil {
+		if err := s.openFunctionLog(f.Name); err != nil {
 			return err
 		}
-		logs[f.Name] = s.console.Log(f.Name, file)
 	}
 	s.Host = lambda.New(cfg)
 	s.onClose("the functions", s.Host.Close)
@@ -60,6 +59,52 @@ func (s *Stack) startHost(ctx context.Context, binaries []build.Result) error {
 	}
 	return nil
 }
+
+// functions is what the stack knows of its functions beside what is declared. It
+// is safe for concurrent use.
+type functions struct {
+	mu    sync.Mutex
+	logs  map[string]io.Writer // by name
+	built []build.Result
+}
+
+func (f *functions) log(function string) io.Writer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.logs[function]
+}
+
+// note remembers what a function was built from.
+func (f *functions) note(b build.Result) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.built = slices.DeleteFunc(slices.Clone(f.built), func(o build.Result) bool { return o.Function == b.Function })
+	f.built = append(f.built, b)
+}
+
+func (s *Stack) openFunctionLog(name string) error {
+	file, err := s.logFile(name)
+	if err != nil {
+		return err
+	}
+	s.functions.mu.Lock()
+	defer s.functions.mu.Unlock()
+	s.functions.logs[name] = s.console.Log(name, file)
+	return nil
+}
+
+// Functions are the functions with what they were built from.
+func (s *Stack) Functions() []build.Result {
+	s.functions.mu.Lock()
+	defer s.functions.mu.Unlock()
+	return slices.Clone(s.functions.built)
+}
+
+// Bin is where the functions' binaries are.
+func (s *Stack) Bin() string { return s.state.bin() }
+
+// Swap gives a function another binary. Invocations under way finish with the old one.
+func (s *Stack) Swap(function, binary string) error { return s.Host.Swap(function, []string{binary}) }
 
 func hosted(f *template.Function, b build.Result) lambda.Function {
 	out := lambda.Function{
@@ -92,11 +137,12 @@ func hosted(f *template.Function, b build.Result) lambda.Function {
 
 // functionCredentials are a session of the function's own role.
 func (s *Stack) functionCredentials(_ context.Context, function string) (lambda.Credentials, error) {
-	i := slices.IndexFunc(s.Model.Functions, func(f *template.Function) bool { return f.Name == function })
+	declared := s.present.Load().Functions
+	i := slices.IndexFunc(declared, func(f *template.Function) bool { return f.Name == function })
 	if i < 0 {
 		return lambda.Credentials{}, fmt.Errorf("no function is called %s", function)
 	}
-	c, err := s.credentials.IssueFor(s.Model.Functions[i].RoleARN, function)
+	c, err := s.credentials.IssueFor(declared[i].RoleARN, function)
 	return lambda.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}, err
 }
 

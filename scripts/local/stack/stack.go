@@ -17,6 +17,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -39,7 +40,7 @@ import (
 
 // Stack is a running assembly. It is safe for concurrent use.
 type Stack struct {
-	// Model is what the templates declare. It must not be changed.
+	// Model is what the templates declared when the stack was started. It must not be changed.
 	Model *template.Model
 	// The parts, for tests and tools that look inside.
 	Host     *lambda.Host
@@ -66,6 +67,9 @@ type Stack struct {
 	notifier    *sources.Notifier
 	console     *console.Console
 	tracing     *tracing
+	roles       replaceable // the token service
+	functions   *functions
+	present     atomic.Pointer[template.Model] // what is declared now, after changes in place
 
 	closing chan struct{}
 	once    sync.Once
@@ -145,7 +149,7 @@ func (s *Stack) start(ctx context.Context) error {
 	early.Go(func() error { return s.startDynamoDB(life) })
 	early.Go(func() error {
 		return s.progress.step("building the functions for this machine", func() error {
-			binaries = s.build(ctx)
+			binaries = s.build(ctx, s.Model.Functions)
 			return context.Cause(ctx)
 		})
 	})
@@ -192,7 +196,8 @@ func (s *Stack) loadModel() error {
 	if s.Model, err = template.Decode(resources); err != nil {
 		return fmt.Errorf("read %s: %w", s.cfg.Assembly, err)
 	}
-	return s.checkTargets()
+	s.present.Store(s.Model)
+	return checkTargets(s.Model)
 }
 
 // gatewayName is the gateway's key among the listeners.

@@ -24,6 +24,7 @@ func (s state) data(elem ...string) string { return s.path(append([]string{"data
 func (s state) logs(elem ...string) string { return s.path(append([]string{"logs"}, elem...)...) }
 func (s state) events() string             { return s.path("events.jsonl") }
 func (s state) dev() string                { return s.path("dev.json") }
+func (s state) bin() string                { return s.path("bin") }
 
 // open takes the directory for this process. The lock is the kernel's, so that
 // it ends with the process, however that ends.
@@ -69,7 +70,7 @@ func (s state) prepare(reset bool) error {
 			return fmt.Errorf("clear the state: %w", err)
 		}
 	}
-	for _, dir := range []string{s.data(), s.data("s3"), s.data("bus"), s.data("issuer"), s.data("secrets"), s.logs(), s.path("bin")} {
+	for _, dir := range []string{s.data(), s.data("s3"), s.data("bus"), s.data("issuer"), s.data("secrets"), s.logs(), s.bin()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make the state directory: %w", err)
 		}

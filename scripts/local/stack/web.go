@@ -55,17 +55,18 @@ func (s *Stack) services() (map[string]http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	roles, err := s.tokenService()
+	roles, err := s.tokenService(s.Model)
 	if err != nil {
 		return nil, err
 	}
+	s.roles.replace(roles)
 	store, err := s.secretStore()
 	if err != nil {
 		return nil, err
 	}
 	services := map[string]http.Handler{
 		gateway.S3: objects, gateway.DynamoDB: tables, gateway.DynamoDBStreams: tables,
-		"sqs": s.Broker, "events": s.Bus, "sts": roles, "secretsmanager": store,
+		"sqs": s.Broker, "events": s.Bus, "sts": &s.roles, "secretsmanager": store,
 	}
 	for name, service := range services {
 		services[name] = s.Chaos.Service(name, service)
@@ -83,9 +84,9 @@ func (s *Stack) called(c *gateway.Call, status int, took time.Duration) {
 	s.cfg.OnCall(c, status, took)
 }
 
-func (s *Stack) tokenService() (*sts.Service, error) {
+func (s *Stack) tokenService(m *template.Model) (*sts.Service, error) {
 	cfg := sts.Config{Account: s.account, Credentials: s.credentials, Logger: s.cfg.Logger}
-	for _, r := range s.Model.Roles {
+	for _, r := range m.Roles {
 		cfg.Roles = append(cfg.Roles, sts.Role{Name: r.Name, ARN: r.ARN, ID: r.ID, Trust: string(r.Trust), MaxSession: r.MaxSession, Tags: r.Tags})
 	}
 	service, err := sts.New(cfg)
