@@ -12,7 +12,8 @@ var _ lambda.Faults = (*Chaos)(nil)
 type runs struct {
 	mu    sync.Mutex
 	byKey map[string]*run
-	// calls is how many calls the last run of each function made that came to its end.
+	// calls is how many calls a run of each function makes, as far as is known: those of
+	// the last that came to its end, or more, if one that did not made more.
 	calls map[string]int
 }
 
@@ -103,12 +104,8 @@ func (r *run) finish() {
 func (r *run) Answering() bool {
 	r.mu.Lock()
 	r.answered = true
-	spared, calls := r.end == nil, r.calls
 	r.mu.Unlock()
-	if spared {
-		r.chaos.runs.mu.Lock()
-		r.chaos.runs.calls[r.of.Function] = calls
-		r.chaos.runs.mu.Unlock()
+	if r.end == nil {
 		return true
 	}
 	r.finish()
@@ -117,9 +114,16 @@ func (r *run) Answering() bool {
 
 // End implements lambda.Disturbance.
 func (r *run) End() {
+	r.mu.Lock()
+	calls, whole := r.calls, r.answered
+	r.mu.Unlock()
 	rs := &r.chaos.runs
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	if !whole {
+		calls = max(calls, rs.calls[r.of.Function])
+	}
+	rs.calls[r.of.Function] = calls
 	if rs.byKey[r.of.AccessKeyID] == r {
 		delete(rs.byKey, r.of.AccessKeyID)
 	}

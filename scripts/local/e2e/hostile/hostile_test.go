@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	defaultOperations = 600
+	defaultOperations = 400
 	// defaultFaults are all, at rates at which a message that fails by chance alone
 	// hardly ever fails as often as sends it to a dead-letter queue.
 	defaultFaults = "on,throttles=0.03,kills=0.05,timeouts=0.003,restarts=0.0005,lost=0.02"

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	workers = 8
-	paths   = 20 // of each worker, and all in common
+	workers = 12 // half of them in each of two workspaces
+	paths   = 20 // of a workspace
 )
 
 // load is what clients do, and what they were told about it.
