@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
 	"github.com/stowage-dev/stowage/scripts/local/api"
 	"github.com/stowage-dev/stowage/scripts/local/console"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
@@ -84,6 +87,54 @@ func TestLiveUnderLoad(t *testing.T) {
 	if testing.Short() {
 		seconds = 3
 	}
+	url, pid := startLoad(t)
+	messages, first, last := readStream(t, url, time.Duration(seconds*float64(time.Second)))
+	rss := residentKiB(t, pid)
+	rate := float64(last.Total-first.Total) / (float64(last.Now-first.Now) / 1000)
+	t.Logf("%d messages in %.0f s, %.0f events a second, %.1f MiB resident", messages, seconds, rate, float64(rss)/1024)
+	if float64(messages) < seconds*2 {
+		t.Errorf("the page heard %d times in %.0f s: that is not live", messages, seconds)
+	}
+	if rate < loadRate*0.9 {
+		t.Errorf("%.0f events a second were noted, of %d", rate, loadRate)
+	}
+	if rss > maxRSS {
+		t.Errorf("%d KiB are resident, more than %d", rss, maxRSS)
+	}
+}
+
+// TestBrowserUnderLoad looks at the bus while a thousand events a second come:
+// the newest is shown, and the page goes on drawing.
+func TestBrowserUnderLoad(t *testing.T) {
+	b := newBrowser(t)
+	url, pid := startLoad(t)
+	b.do(chromedp.Navigate(url + "/#/bus"))
+	b.sees(`Number(document.querySelector("#rate-events").textContent.replace(",", "")) > 900`)
+	var frames int
+	b.do(chromedp.Evaluate(`new Promise((done) => {
+		let frames = 0;
+		const end = performance.now() + 3000;
+		const draw = () => (performance.now() < end ? (frames++, requestAnimationFrame(draw)) : done(frames));
+		requestAnimationFrame(draw);
+	})`, &frames, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	var subjects []float64
+	newest := `Number(document.querySelector(".stream tbody tr td:nth-child(5)").textContent)`
+	b.do(chromedp.Evaluate(`new Promise((done) => { const first = `+newest+`; setTimeout(() => done([first, `+newest+`]), 1000); })`, &subjects,
+		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	t.Logf("%d frames in 3 s; the newest event was %.0f, a second later %.0f; %.1f MiB resident", frames, subjects[0], subjects[1], float64(residentKiB(t, pid))/1024)
+	if frames < 30 {
+		t.Errorf("%d frames were drawn in 3 s", frames)
+	}
+	if subjects[1]-subjects[0] < loadRate/4 {
+		t.Errorf("the newest event was %.0f, and a second later %.0f", subjects[0], subjects[1])
+	}
+	b.shoot("load")
+}
+
+// startLoad runs a console under load in a process of its own, and returns its
+// URL and the process's id.
+func startLoad(t *testing.T) (url string, pid int) {
+	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -98,23 +149,11 @@ func TestLiveUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
-	url, err := bufio.NewReader(stdout).ReadString('\n')
+	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	messages, first, last := readStream(t, strings.TrimSpace(url), time.Duration(seconds*float64(time.Second)))
-	rss := residentKiB(t, child.Process.Pid)
-	rate := float64(last.Total-first.Total) / (float64(last.Now-first.Now) / 1000)
-	t.Logf("%d messages in %.0f s, %.0f events a second, %.1f MiB resident", messages, seconds, rate, float64(rss)/1024)
-	if float64(messages) < seconds*2 {
-		t.Errorf("the page heard %d times in %.0f s: that is not live", messages, seconds)
-	}
-	if rate < loadRate*0.9 {
-		t.Errorf("%.0f events a second were noted, of %d", rate, loadRate)
-	}
-	if rss > maxRSS {
-		t.Errorf("%d KiB are resident, more than %d", rss, maxRSS)
-	}
+	return strings.TrimSpace(line), child.Process.Pid
 }
 
 // message is what the tests read of one.

@@ -20,7 +20,7 @@ import (
 type tracing struct {
 	signatures *xray.Memory
 	items      *xray.Memory
-	keys       map[string][]string // names of the key attributes, by table
+	keys       map[string][]string // names of the key attributes, by table that has a stream
 	calls      sync.Map            // clients' calls under way: console.Call by the gateway's id
 }
 
@@ -30,7 +30,9 @@ const remembered = 20_000
 func newTracing(tables []template.Table) *tracing {
 	t := &tracing{signatures: xray.NewMemory(remembered), items: xray.NewMemory(remembered), keys: map[string][]string{}}
 	for _, table := range tables {
-		t.keys[table.Name] = keysOf(table)
+		if table.StreamView != "" {
+			t.keys[table.Name] = keysOf(table)
+		}
 	}
 	return t
 }
