@@ -31,8 +31,8 @@ func (c *Client) Parts(ctx context.Context, id string) iter.Seq2[Part, error] {
 	return pages[Part](ctx, c, "/v1/uploads/"+url.PathEscape(id)+"/parts", url.Values{})
 }
 
-// signedPart is how to send one part.
-type signedPart struct {
+// SignedPart is how to send one part: with exactly Size bytes.
+type SignedPart struct {
 	SignedRequest
 	PartNumber int   `json:"partNumber"`
 	Size       int64 `json:"size"`
@@ -109,9 +109,9 @@ func (t *transfer) keep(number int, part heldPart) {
 }
 
 // send sends every part that storage does not hold, several at a time.
-func (t *transfer) send(ctx context.Context, signed []signedPart) error {
+func (t *transfer) send(ctx context.Context, signed []SignedPart) error {
 	group, ctx := errgroup.WithContext(ctx)
-	work := make(chan signedPart)
+	work := make(chan SignedPart)
 	group.Go(func() error {
 		defer close(work)
 		return t.feed(ctx, signed, work)
@@ -134,8 +134,8 @@ func (t *transfer) send(ctx context.Context, signed []signedPart) error {
 
 // feed hands out the parts to send, in order: those that are signed already, then the
 // others, signed batch by batch as the workers get to them.
-func (t *transfer) feed(ctx context.Context, signed []signedPart, work chan<- signedPart) error {
-	byNumber := make(map[int]signedPart, len(signed))
+func (t *transfer) feed(ctx context.Context, signed []SignedPart, work chan<- SignedPart) error {
+	byNumber := make(map[int]SignedPart, len(signed))
 	for _, part := range signed {
 		byNumber[part.PartNumber] = part
 	}
@@ -180,18 +180,24 @@ func (t *transfer) missing(number, most int) []int {
 	return numbers
 }
 
-func (t *transfer) sign(ctx context.Context, numbers []int) ([]signedPart, error) {
+func (t *transfer) sign(ctx context.Context, numbers []int) ([]SignedPart, error) {
+	return t.c.SignParts(ctx, t.upload.ID, numbers...)
+}
+
+// SignParts signs parts of a multipart upload, at most 1,000 with one call.
+func (c *Client) SignParts(ctx context.Context, id string, numbers ...int) ([]SignedPart, error) {
 	var signed struct {
-		Parts []signedPart `json:"parts"`
+		Parts []SignedPart `json:"parts"`
 	}
-	err := t.c.call(ctx, request{
-		method: http.MethodPost, path: t.path("parts"), in: map[string][]int{"partNumbers": numbers}, out: &signed, repeatable: true,
+	err := c.call(ctx, request{
+		method: http.MethodPost, path: "/v1/uploads/" + url.PathEscape(id) + "/parts",
+		in: map[string][]int{"partNumbers": numbers}, out: &signed, repeatable: true,
 	})
 	return signed.Parts, err
 }
 
 // sendPart sends one part, signed anew once when its URL has died.
-func (t *transfer) sendPart(ctx context.Context, part signedPart) error {
+func (t *transfer) sendPart(ctx context.Context, part SignedPart) error {
 	held, err := t.putPart(ctx, part)
 	var refused *StorageError
 	if errors.As(err, &refused) && refused.Status == http.StatusForbidden {
@@ -211,7 +217,7 @@ func (t *transfer) sendPart(ctx context.Context, part signedPart) error {
 	return nil
 }
 
-func (t *transfer) putPart(ctx context.Context, part signedPart) (heldPart, error) {
+func (t *transfer) putPart(ctx context.Context, part SignedPart) (heldPart, error) {
 	sum := crc64nvme.New()
 	res, err := t.c.put(ctx, part.SignedRequest, part.Size, func() io.Reader {
 		sum.Reset()

@@ -72,7 +72,7 @@ type SignedRequest struct {
 type Opened struct {
 	Upload Upload        `json:"upload"`
 	Put    SignedRequest `json:"put"` // mode single
-	parts  []signedPart  // mode multipart: the first ones
+	parts  []SignedPart  // mode multipart: the first ones
 }
 
 // PutOptions configures Put and Resume. Nil is a working default.
@@ -141,7 +141,7 @@ func (c *Client) Put(ctx context.Context, upload NewUpload, r io.ReaderAt, size 
 func (c *Client) Open(ctx context.Context, upload NewUpload) (Opened, error) {
 	var opened struct {
 		Opened
-		Parts []signedPart `json:"parts"`
+		Parts []SignedPart `json:"parts"`
 	}
 	err := c.call(ctx, request{
 		method: http.MethodPost, path: "/v1/uploads", in: upload, out: &opened, repeatable: true, key: newIdempotencyKey(),

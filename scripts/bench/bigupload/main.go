@@ -1,0 +1,235 @@
+// Command bigupload holds shared/client against a raw loop of parallel PUTs: the same
+// file, in the same parts, with as many workers, to the same S3 server, in one run. The
+// raw loop neither verifies nor resumes anything; what it reaches is the limit.
+//
+//	go run ./scripts/bench/bigupload -local .tools/stowage-local -gib 5
+//
+// Each sender is a process of its own, so that its memory can be told.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stowage-dev/stowage/scripts/demo/target"
+	"github.com/stowage-dev/stowage/shared/client"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	local := flag.String("local", ".tools/stowage-local", "local runtime `binary`")
+	gib := flag.Float64("gib", 5, "size in GiB")
+	workers := flag.Int("workers", 4, "parts sent at a time")
+	flag.Parse()
+	var err error
+	if how := os.Getenv("BIGUPLOAD_SENDER"); how != "" {
+		err = send(ctx, how, *workers)
+	} else {
+		err = run(ctx, *local, int64(*gib*(1<<30)), *workers)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bigupload:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, binary string, size int64, workers int) error {
+	if size < 1 || workers < 1 {
+		return fmt.Errorf("%d bytes with %d workers: both must be at least 1", size, workers)
+	}
+	file, err := makeFile(size)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file) }()
+	stack, err := target.StartLocal(ctx, binary, filepath.Join(".stowage", "bench"), io.Discard)
+	if err != nil {
+		return err
+	}
+	benchErr := compare(ctx, stack, file, size, workers)
+	return errors.Join(benchErr, stack.Stop())
+}
+
+// compare runs the raw loop, the client and the raw loop again, so that neither gains
+// from a warm cache alone.
+func compare(ctx context.Context, stack *target.Local, file string, size int64, workers int) error {
+	token, err := stack.Alpha(ctx)
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	mib := float64(size) / (1 << 20)
+	var raw, ours float64 // MiB/s, the best of each
+	for _, how := range []string{"raw", "client", "raw", "client"} {
+		took, rss, err := sender(ctx, how, workers, []string{
+			"BIGUPLOAD_API=" + stack.API, "BIGUPLOAD_TOKEN=" + token, "BIGUPLOAD_FILE=" + file,
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", how, err)
+		}
+		fmt.Printf("%-8s %8.0f MiB/s   %6.1f MiB RSS\n", how, mib/took.Seconds(), float64(rss)/1024)
+		if how == "raw" {
+			raw = max(raw, mib/took.Seconds())
+		} else {
+			ours = max(ours, mib/took.Seconds())
+		}
+	}
+	fmt.Printf("client / raw = %.2f\n", ours/raw)
+	return nil
+}
+
+// sender runs one sending process. It reports how long the bytes took and the peak of
+// its resident memory in KiB.
+func sender(ctx context.Context, how string, workers int, env []string) (time.Duration, int64, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, 0, fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, self, "-workers", fmt.Sprint(workers))
+	cmd.Env = append(append(os.Environ(), env...), "BIGUPLOAD_SENDER="+how)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, 0, fmt.Errorf("the sender failed: %w", err)
+	}
+	var took time.Duration
+	if err := json.Unmarshal(out, &took); err != nil {
+		return 0, 0, fmt.Errorf("the sender said %q: %w", out, err)
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0, 0, errors.New("this system does not tell a process's memory")
+	}
+	return took, usage.Maxrss, nil
+}
+
+func send(ctx context.Context, how string, workers int) error {
+	c, err := client.New(os.Getenv("BIGUPLOAD_API"), client.StaticToken(os.Getenv("BIGUPLOAD_TOKEN")), &client.Options{Workspace: "alpha"})
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(os.Getenv("BIGUPLOAD_FILE"))
+	if err != nil {
+		return fmt.Errorf("open the file to send: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("size of the file: %w", err)
+	}
+	upload := client.NewUpload{
+		Path: fmt.Sprintf("bench/%s-%d.bin", how, time.Now().UnixNano()), ContentType: "application/octet-stream", Mode: "multipart",
+	}
+	start, sent := time.Now(), time.Time{}
+	var object, id string
+	switch how {
+	case "raw":
+		id, err = sendRaw(ctx, c, upload, file, info.Size(), workers)
+		sent = time.Now()
+		if err == nil { // what it sent is not an object yet: give the space back
+			err = c.Abort(ctx, id)
+		}
+	default:
+		var done client.Upload
+		done, err = c.Put(ctx, upload, file, info.Size(), &client.PutOptions{Workers: workers, Progress: func(p client.Progress) {
+			if p.PartsSent == p.Parts {
+				sent = time.Now()
+			}
+		}})
+		object = done.ObjectID
+		if err == nil && done.State != "available" {
+			err = fmt.Errorf("the upload ended as %s: %+v", done.State, done.Reason)
+		}
+		if err == nil {
+			err = c.Delete(ctx, object)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(sent.Sub(start)); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// sendRaw is what anybody would write first: every part signed, then PUT by workers.
+func sendRaw(ctx context.Context, c *client.Client, upload client.NewUpload, file *os.File, size int64, workers int) (string, error) {
+	upload.Size = size
+	opened, err := c.Open(ctx, upload)
+	if err != nil {
+		return "", err
+	}
+	var parts []client.SignedPart
+	for first := 1; first <= opened.Upload.PartCount; first += 1000 {
+		var numbers []int
+		for n := first; n <= min(first+999, opened.Upload.PartCount); n++ {
+			numbers = append(numbers, n)
+		}
+		signed, err := c.SignParts(ctx, opened.Upload.ID, numbers...)
+		if err != nil {
+			return opened.Upload.ID, err
+		}
+		parts = append(parts, signed...)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost, transport.WriteBufferSize = workers, 256<<10
+	sender := &http.Client{Transport: transport}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	for _, part := range parts {
+		group.Go(func() error {
+			body := io.NewSectionReader(file, int64(part.PartNumber-1)*opened.Upload.PartSize, part.Size)
+			req, err := http.NewRequestWithContext(ctx, part.Method, part.URL, body)
+			if err != nil {
+				return errors.New("a signed part has no usable URL")
+			}
+			req.ContentLength = part.Size
+			res, err := sender.Do(req)
+			if err != nil {
+				return fmt.Errorf("part %d could not be sent", part.PartNumber)
+			}
+			defer func() { _ = res.Body.Close() }()
+			if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
+				return fmt.Errorf("part %d: status %d: %w", part.PartNumber, res.StatusCode, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return opened.Upload.ID, fmt.Errorf("send: %w", err)
+	}
+	return opened.Upload.ID, nil
+}
+
+// makeFile writes a file in which no two MiB are alike.
+func makeFile(size int64) (name string, err error) {
+	file, err := os.CreateTemp("", "bigupload-*")
+	if err != nil {
+		return "", fmt.Errorf("make the file to send: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	block := bytes.Repeat([]byte("stowage benchmark "), 1<<20/18+1)[:1<<20]
+	for at := int64(0); at < size; at += int64(len(block)) {
+		copy(block, fmt.Sprintf("block %020d", at))
+		if _, err := file.Write(block[:min(int64(len(block)), size-at)]); err != nil {
+			return "", errors.Join(fmt.Errorf("write the file to send: %w", err), os.Remove(file.Name()))
+		}
+	}
+	return file.Name(), nil
+}
