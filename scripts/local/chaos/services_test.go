@@ -455,6 +455,38 @@ func TestPoints(t *testing.T) {
 	}
 }
 
+// TestCallsInAssumedRoles are the process's own; presigned ones may be anybody's.
+func TestCallsInAssumedRoles(t *testing.T) {
+	s := start(t)
+	s.set(t, "seed=1,kills=1")
+	own := s.credentials.AccessKeyID
+	var err error
+	s.credentials, _, err = s.issuer.IssueSession(identity.Session{RoleARN: "arn:aws:iam::000000000000:role/signer", Name: "s", AssumedBy: own, Duration: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := false
+	for range 20 {
+		d := s.chaos.Begin(&lambda.Run{Function: "Ingest", AccessKeyID: own, Kill: func() { killed = true }})
+		signed, err := awss3.NewPresignClient(s.bucket()).PresignHeadBucket(t.Context(), &awss3.HeadBucketInput{Bucket: aws.String("b")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := http.Head(signed.URL); err != nil {
+			t.Fatal(err)
+		}
+		if killed {
+			t.Fatal("killed over a presigned request")
+		}
+		_, _ = s.bucket().HeadBucket(t.Context(), &awss3.HeadBucketInput{Bucket: aws.String("b")}) // its answer may be lost
+		d.End()
+		if killed {
+			return
+		}
+	}
+	t.Error("never killed over a call in the role")
+}
+
 // TestFrozen shortens the time-out of a run that is frozen, and spares others.
 func TestFrozen(t *testing.T) {
 	s := start(t)

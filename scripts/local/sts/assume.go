@@ -73,7 +73,7 @@ func (s *Service) readSession(caller *gateway.Caller, form url.Values) (identity
 	if !ok {
 		return identity.Session{}, role{}, notAuthorized(caller, "sts:AssumeRole", arn)
 	}
-	session := identity.Session{RoleARN: r.ARN, RoleID: r.ID, Name: name}
+	session := identity.Session{RoleARN: r.ARN, RoleID: r.ID, Name: name, AssumedBy: caller.AccessKeyID}
 	var denial *gateway.Denial
 	if session.Duration, denial = readDuration(caller, r, form.Get("DurationSeconds")); denial != nil {
 		return session, r, denial

@@ -43,6 +43,7 @@ type Caller struct {
 	UserID       string // aws:userid: the user's unique id, or <role's unique id>:<session>
 	RoleARN      string // of the role a session assumed; empty for a user
 	Function     string // the function that a session was issued to; empty for others
+	AssumedBy    string // access key with which the role was assumed; empty: it was issued
 	SessionTags  map[string]string
 	// SessionPolicies are the documents that were passed when the role was assumed: they bound what
 	// the session may do.

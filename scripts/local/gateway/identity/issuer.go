@@ -44,9 +44,11 @@ type Session struct {
 	RoleID   string // the role's unique id; empty: derived from its ARN
 	Name     string // of the session
 	Function string // when they are for a function
-	Tags     map[string]string
-	Policies []string
-	Duration time.Duration
+	// AssumedBy is the access key with which somebody assumed the role; empty: nobody did.
+	AssumedBy string
+	Tags      map[string]string
+	Policies  []string
+	Duration  time.Duration
 }
 
 // IssueSession issues temporary credentials for a role session.
@@ -70,6 +72,7 @@ func (i *Issuer) IssueSession(s Session) (Credentials, Caller, error) {
 		UserID:          roleID + ":" + s.Name,
 		RoleARN:         s.RoleARN,
 		Function:        s.Function,
+		AssumedBy:       s.AssumedBy,
 		SessionTags:     s.Tags,
 		SessionPolicies: s.Policies,
 		Issued:          now,
