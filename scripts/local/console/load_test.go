@@ -110,6 +110,13 @@ func TestBrowserUnderLoad(t *testing.T) {
 	url, pid := startLoad(t)
 	b.do(chromedp.Navigate(url + "/#/bus"))
 	b.sees(`Number(document.querySelector("#rate-events").textContent.replace(",", "")) > 900`)
+	b.sees(`/ came too fast to list/.test(document.querySelector(".bar [role=status]").textContent)`)
+	b.do(chromedp.Sleep(4 * time.Second)) // until the rate is of whole seconds
+	var shown float64
+	b.do(chromedp.Evaluate(`Number(document.querySelector("#rate-events").textContent.replace(",", ""))`, &shown))
+	if shown < loadRate*0.8 || shown > loadRate*1.2 {
+		t.Errorf("the page says %.0f events a second, want about %d", shown, loadRate)
+	}
 	var frames int
 	b.do(chromedp.Evaluate(`new Promise((done) => {
 		let frames = 0;

@@ -21,6 +21,7 @@ export const state = {
   metrics: { series: [], leftOut: 0 },
   events: [], // the newest first
   total: 0,
+  skipped: 0, // events of the last message that were only counted
 };
 
 const keptEvents = 500;
@@ -94,7 +95,11 @@ function badge(name, n, what) {
   else el.removeAttribute("aria-label");
 }
 
+/** offset is how far the runtime's clock is ahead of the page's. */
+let offset = 0;
+
 function take(message) {
+  offset = message.now - Date.now();
   state.now = message.now;
   if (message.first) {
     state.events = [];
@@ -112,6 +117,7 @@ function take(message) {
   }
   open?.update(changed);
   state.fresh = null;
+  state.skipped = 0;
   summarize();
 }
 
@@ -146,7 +152,7 @@ theme();
 addEventListener("hashchange", route);
 // Idle time also goes by: rates fall, and ages rise.
 setInterval(() => {
-  state.now += 1000;
+  state.now = Date.now() + offset;
   summarize();
   open?.update(new Set(["time"]));
 }, 1000);
