@@ -37,6 +37,11 @@ type Derivative struct {
 	CreatedAt   time.Time
 }
 
+// PictureTypes returns the detected media types that derivatives are made of.
+func PictureTypes() []string {
+	return []string{"image/jpeg", "image/png", "image/vnd.mozilla.apng", "image/gif", "image/webp"}
+}
+
 // DerivativeKey returns the S3 key of a version's derivative:
 // d/<workspace>/<object>/<version>/<name>.
 func DerivativeKey(workspace, objectID, version, name string) string {

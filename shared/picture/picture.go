@@ -38,11 +38,6 @@ func DefaultLimits() Limits {
 	return Limits{Pixels: limits.PicturePixels, Memory: limits.PictureMemory}
 }
 
-// Types returns the media types that can be read.
-func Types() []string {
-	return []string{"image/jpeg", "image/png", "image/gif", "image/webp"}
-}
-
 // Picture is what was found out about a picture, and its copies.
 type Picture struct {
 	// Width and Height are in pixels, as the picture is shown.
@@ -66,7 +61,7 @@ type Copy struct {
 // the one before it.
 //
 // A picture that cannot be read is a permanent fault: UnsupportedType for what is
-// none of Types, TooLarge beyond the limits, InvalidArgument for a broken one. Of
+// none of the four, TooLarge beyond the limits, InvalidArgument for a broken one. Of
 // such a picture the result holds what its header told.
 func Copies(data []byte, sizes []int, lim Limits) (Picture, error) {
 	var p Picture
