@@ -111,32 +111,44 @@ func TestBrowserUnderLoad(t *testing.T) {
 	b.do(chromedp.Navigate(url + "/#/bus"))
 	b.sees(`Number(document.querySelector("#rate-events").textContent.replace(",", "")) > 900`)
 	b.sees(`/ came too fast to list/.test(document.querySelector(".bar [role=status]").textContent)`)
-	b.do(chromedp.Sleep(4 * time.Second)) // until the rate is of whole seconds
-	var shown float64
-	b.do(chromedp.Evaluate(`Number(document.querySelector("#rate-events").textContent.replace(",", ""))`, &shown))
-	if shown < loadRate*0.8 || shown > loadRate*1.2 {
-		t.Errorf("the page says %.0f events a second, want about %d", shown, loadRate)
+	// The machine may be busy with other things for a while; a page that cannot
+	// keep up would never get there.
+	var found liveliness
+	for attempt := 0; attempt < 5 && !found.good(); attempt++ {
+		b.do(chromedp.Evaluate(observeLiveliness, &found, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+		t.Logf("in 3 s: %+v; %.1f MiB resident", found, float64(residentKiB(t, pid))/1024)
 	}
-	var frames int
-	b.do(chromedp.Evaluate(`new Promise((done) => {
-		let frames = 0;
-		const end = performance.now() + 3000;
-		const draw = () => (performance.now() < end ? (frames++, requestAnimationFrame(draw)) : done(frames));
-		requestAnimationFrame(draw);
-	})`, &frames, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
-	var subjects []float64
-	newest := `Number(document.querySelector(".stream tbody tr td:nth-child(5)").textContent)`
-	b.do(chromedp.Evaluate(`new Promise((done) => { const first = `+newest+`; setTimeout(() => done([first, `+newest+`]), 1000); })`, &subjects,
-		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
-	t.Logf("%d frames in 3 s; the newest event was %.0f, a second later %.0f; %.1f MiB resident", frames, subjects[0], subjects[1], float64(residentKiB(t, pid))/1024)
-	if frames < 30 {
-		t.Errorf("%d frames were drawn in 3 s", frames)
-	}
-	if subjects[1]-subjects[0] < loadRate/4 {
-		t.Errorf("the newest event was %.0f, and a second later %.0f", subjects[0], subjects[1])
+	if !found.good() {
+		t.Errorf("the page is not live: %+v", found)
 	}
 	b.shoot("load")
 }
+
+// liveliness is what a page did in three seconds.
+type liveliness struct {
+	Frames int     // drawn
+	Events float64 // by which the newest event moved on
+	Rate   float64 // of events a second, as the page says
+}
+
+func (l liveliness) good() bool {
+	return l.Frames >= 30 && l.Events > 2*loadRate && l.Rate > 0.8*loadRate && l.Rate < 1.2*loadRate
+}
+
+const observeLiveliness = `new Promise((done) => {
+	const newest = () => Number(document.querySelector(".stream tbody tr td:nth-child(5)").textContent);
+	const first = newest();
+	let frames = 0;
+	const end = performance.now() + 3000;
+	const draw = () => {
+		if (performance.now() < end) {
+			frames++;
+			return requestAnimationFrame(draw);
+		}
+		done({ Frames: frames, Events: newest() - first, Rate: Number(document.querySelector("#rate-events").textContent.replace(",", "")) });
+	};
+	requestAnimationFrame(draw);
+})`
 
 // startLoad runs a console under load in a process of its own, and returns its
 // URL and the process's id.
