@@ -33,9 +33,9 @@ import (
 
 // Config configures a Chaos. Every field may be left out.
 type Config struct {
-	// Names are those of functions and queues, for which settings may name rates of
-	// their own.
-	Names []string
+	// Names gives those of functions and queues, for which settings may name rates of
+	// their own. Nil: there are none.
+	Names func() []string
 	// Tables are needed for transaction conflicts and for the lag of indexes.
 	Tables []Table
 	// Engines can be killed and started again, by the service that they serve.
@@ -116,7 +116,11 @@ func New(cfg Config) *Chaos {
 // Set replaces the settings: the occasions are counted from the first again. A seed
 // that is zero is replaced by a random one.
 func (c *Chaos) Set(s Settings) error {
-	if err := s.check(c.cfg.Names); err != nil {
+	var names []string
+	if c.cfg.Names != nil {
+		names = c.cfg.Names()
+	}
+	if err := s.check(names); err != nil {
 		return err
 	}
 	c.put(s)

@@ -23,7 +23,7 @@ func hostile(t interface{ Fatal(...any) }, text string) *chaos.Chaos {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := chaos.New(chaos.Config{Names: []string{"Ingest"}})
+	c := chaos.New(chaos.Config{Names: func() []string { return []string{"Ingest"} }})
 	if err := c.Set(s); err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestSetRefusesWhatCannotBe(t *testing.T) {
-	c := chaos.New(chaos.Config{Names: []string{"Ingest"}})
+	c := chaos.New(chaos.Config{Names: func() []string { return []string{"Ingest"} }})
 	for text, want := range map[string]string{
 		"kills=1.01":          "between 0 and 1",
 		"kills=-0.01":         "between 0 and 1",

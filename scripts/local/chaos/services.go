@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -28,14 +29,22 @@ func (c *Chaos) Service(name string, next http.Handler) http.Handler {
 		switch {
 		case before:
 			of.finish()
-			w.WriteHeader(http.StatusServiceUnavailable) // nobody reads it
+			awaitEnd(r)
 		case after:
 			busy(&unread{header: http.Header{}}, r, call)
 			of.finish()
+			awaitEnd(r)
 		default:
 			busy(w, r, call)
 		}
 	})
+}
+
+// awaitEnd returns when the process that made a request is gone: one that is frozen
+// rather than killed must not hear an answer on its way there.
+func awaitEnd(r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // its end is noticed only behind the body
+	<-r.Context().Done()
 }
 
 // processKey is the access key of the process that makes a call: its own, or the one

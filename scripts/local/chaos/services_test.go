@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -58,7 +57,7 @@ func start(t *testing.T) *services {
 	}
 	s := &services{engine: engine, puts: make(chan struct{}, 100)}
 	s.chaos = chaos.New(chaos.Config{
-		Names: []string{"Ingest"}, Engines: map[string]chaos.Engine{"dynamodb": engine},
+		Names: func() []string { return []string{"Ingest"} }, Engines: map[string]chaos.Engine{"dynamodb": engine},
 		Tables: []chaos.Table{{Name: "catalog", Key: []string{"pk", "sk"}, Indexes: []string{"gsi"}}},
 		Replica: func(ctx context.Context, lag func() time.Duration) (chaos.Replica, error) {
 			return replica.Start(ctx, replica.Config{
@@ -432,20 +431,18 @@ func TestPoints(t *testing.T) {
 		for len(s.puts) > 0 {
 			<-s.puts
 		}
-		killed := false
-		var once sync.Once
-		r := &lambda.Run{Function: "Ingest", AccessKeyID: s.credentials.AccessKeyID, Timeout: time.Minute,
-			Kill: func() { once.Do(func() { killed = true }) }, Freeze: func() { t.Error("frozen") }}
+		process, kill := context.WithCancel(t.Context())
+		r := &lambda.Run{Function: "Ingest", AccessKeyID: s.credentials.AccessKeyID, Timeout: time.Minute, Kill: kill, Freeze: func() { t.Error("frozen") }}
 		d := s.chaos.Begin(r)
 		for range 2 {
-			if !killed { // or the process would be gone
-				_, _ = s.bucket().HeadBucket(t.Context(), &awss3.HeadBucketInput{Bucket: aws.String("b")})
+			if process.Err() == nil {
+				_, _ = s.bucket().HeadBucket(process, &awss3.HeadBucketInput{Bucket: aws.String("b")}) // its answer may be lost
 			}
 		}
 		calls := len(s.puts)
-		taken := !killed && d.Answering()
+		taken := process.Err() == nil && d.Answering()
 		d.End()
-		if taken || !killed {
+		if taken || process.Err() == nil {
 			t.Fatal("the run came to its end")
 		}
 		reached[fmt.Sprint(calls)]++
@@ -465,9 +462,10 @@ func TestCallsInAssumedRoles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed := false
 	for range 20 {
-		d := s.chaos.Begin(&lambda.Run{Function: "Ingest", AccessKeyID: own, Kill: func() { killed = true }})
+		process, kill := context.WithCancel(t.Context())
+		defer kill()
+		d := s.chaos.Begin(&lambda.Run{Function: "Ingest", AccessKeyID: own, Kill: kill})
 		signed, err := awss3.NewPresignClient(s.bucket()).PresignHeadBucket(t.Context(), &awss3.HeadBucketInput{Bucket: aws.String("b")})
 		if err != nil {
 			t.Fatal(err)
@@ -475,12 +473,12 @@ func TestCallsInAssumedRoles(t *testing.T) {
 		if _, err := http.Head(signed.URL); err != nil {
 			t.Fatal(err)
 		}
-		if killed {
+		if process.Err() != nil {
 			t.Fatal("killed over a presigned request")
 		}
-		_, _ = s.bucket().HeadBucket(t.Context(), &awss3.HeadBucketInput{Bucket: aws.String("b")}) // its answer may be lost
+		_, _ = s.bucket().HeadBucket(process, &awss3.HeadBucketInput{Bucket: aws.String("b")}) // its answer may be lost
 		d.End()
-		if killed {
+		if process.Err() != nil {
 			return
 		}
 	}

@@ -123,7 +123,7 @@ func (a *runtimeAPI) response(inst *instance, w http.ResponseWriter, r *http.Req
 	if errorType := r.Trailer.Get("Lambda-Runtime-Function-Error-Type"); errorType != "" {
 		end = streamFailure(errorType, r.Trailer.Get("Lambda-Runtime-Function-Error-Body"))
 	}
-	a.accept(inst, id, end, w)
+	a.accept(inst, id, end, w, r)
 }
 
 // streamFailure is an answer whose reader failed after it had begun.
@@ -141,14 +141,15 @@ func (a *runtimeAPI) invocationError(inst *instance, w http.ResponseWriter, r *h
 		refuse(w, http.StatusBadRequest, "InvalidRequest", "the error could not be read")
 		return
 	}
-	a.accept(inst, r.PathValue("id"), outcome{payload: body, functionError: statusUnhandled}, w)
+	a.accept(inst, r.PathValue("id"), outcome{payload: body, functionError: statusUnhandled}, w, r)
 }
 
 // accept ends the invocation first and answers the process then: whoever invoked
 // has waited longer.
-func (a *runtimeAPI) accept(inst *instance, id string, end outcome, w http.ResponseWriter) {
+func (a *runtimeAPI) accept(inst *instance, id string, end outcome, w http.ResponseWriter, r *http.Request) {
 	if inst.serving(id) && !inst.takesAnswer() {
-		return // nobody is left to be answered
+		<-r.Context().Done() // until the process is gone: it is not to hear anything
+		return
 	}
 	if !inst.answer(id, end) {
 		refuse(w, http.StatusBadRequest, "InvalidRequestID", "the request id is not that of the invocation under way")

@@ -24,17 +24,12 @@ func (r restart) Restart(ctx context.Context) error { return r(ctx) }
 func (s *Stack) openChaos() {
 	cfg := chaos.Config{
 		Logger:  s.cfg.Logger,
+		Names:   s.chaosNames,
 		Engines: map[string]chaos.Engine{gateway.S3: restart(func(ctx context.Context) error { return s.S3.Restart(ctx) })},
 	}
 	if s.cfg.DynamoDBEndpoint == "" {
 		cfg.Engines[gateway.DynamoDB] = restart(func(ctx context.Context) error { return s.DynamoDB.Restart(ctx) })
 		cfg.Replica = s.startReplica
-	}
-	for _, f := range s.Model.Functions {
-		cfg.Names = append(cfg.Names, f.Name)
-	}
-	for _, q := range s.Model.Queues {
-		cfg.Names = append(cfg.Names, q.Name)
 	}
 	for _, t := range s.Model.Tables {
 		table := chaos.Table{Name: t.Name, Key: keysOf(t)}
@@ -44,6 +39,19 @@ func (s *Stack) openChaos() {
 		cfg.Tables = append(cfg.Tables, table)
 	}
 	s.Chaos = chaos.New(cfg)
+}
+
+// chaosNames are those for which faults may have rates of their own.
+func (s *Stack) chaosNames() []string {
+	m := s.present.Load()
+	var names []string
+	for _, f := range m.Functions {
+		names = append(names, f.Name)
+	}
+	for _, q := range m.Queues {
+		names = append(names, q.Name)
+	}
+	return names
 }
 
 // startReplica runs a copy of the tables, of which nothing is kept.
