@@ -29,6 +29,8 @@ type Config struct {
 	Invoker   Invoker
 	Keys      KeySource
 	AccessLog io.Writer // receives the lines of stages that have a format. Nil: none
+	// Permit says why the API may not invoke a function for a route, whose ARN is the source. Nil: it may.
+	Permit func(ctx context.Context, source, functionARN string) error
 	// Observe is told of every request that has been answered. It must not block.
 	Observe func(Report)
 	Logger  *slog.Logger

@@ -274,6 +274,21 @@ func (def *definition) findStage(ex *exchange) (path string, ok bool) {
 	return ex.URL.Path, ok
 }
 
+// permit asks whether the route may invoke its function.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+func (def *definition) permit(ex *exchange) error {
+	if def.cfg.Permit == nil {
+		return nil
+	}
+	source := "arn:aws:execute-api:" + def.cfg.Region + ":" + def.cfg.Account + ":" + def.cfg.ID + "/" + ex.stage.Name + "/"
+	if method, path, ok := strings.Cut(ex.route.Key, " "); ok {
+		source += strings.Replace(method, "ANY", "*", 1) + path
+	} else {
+		source += ex.route.Key
+	}
+	return def.cfg.Permit(def.lifetime, source, ex.route.Integration.FunctionARN)
+}
+
 // integrate invokes the function and waits for it, at most as long as the integration may take.
 func (def *definition) integrate(ex *exchange, event []byte) answer {
 	type outcome struct {
@@ -287,7 +302,9 @@ func (def *definition) integrate(ex *exchange, event []byte) answer {
 	ex.invoked = true
 	def.invocations.Go(func() {
 		var o outcome
-		o.payload, o.functionError, o.err = def.cfg.Invoker.Invoke(xray.WithHeader(def.lifetime, ex.trace.Header.Under(ex.trace.Segment)), ex.route.Integration.FunctionARN, event)
+		if o.err = def.permit(ex); o.err == nil {
+			o.payload, o.functionError, o.err = def.cfg.Invoker.Invoke(xray.WithHeader(def.lifetime, ex.trace.Header.Under(ex.trace.Segment)), ex.route.Integration.FunctionARN, event)
+		}
 		answered <- o
 	})
 	limit := time.NewTimer(ex.route.timeout)

@@ -26,6 +26,9 @@ type Config struct {
 	// as its targets see it, before the put is acknowledged. Empty: no such file.
 	EventsPath string
 
+	// Permit says why a rule or schedule, whose ARN is the source, may not send to a target or
+	// dead-letter queue. Nil: it may.
+	Permit func(ctx context.Context, source, targetARN string) error
 	// Deliver sends one payload to a target by its ARN. An error is retried as the target's
 	// policy says, except a *TargetError that is permanent. It may be called concurrently, and
 	// it may be called again for a delivery that had succeeded when the process was killed.

@@ -119,8 +119,27 @@ func (b *Bus) send(ctx context.Context, d delivery) error {
 	if d.ScheduleARN != "" {
 		payload = []byte(strings.ReplaceAll(string(payload), "<aws.scheduler.attempt-number>", strconv.Itoa(d.Attempts+1)))
 	}
+	if err := b.permit(ctx, d, d.TargetARN); err != nil {
+		return err
+	}
 	trace, _ := xray.ParseHeader(d.Trace)
 	return b.cfg.Deliver(xray.WithHeader(ctx, trace), d.TargetARN, payload)
+}
+
+// permit asks whether the rule or schedule may send to an ARN. Without permission nothing is tried again.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+func (b *Bus) permit(ctx context.Context, d delivery, arn string) error {
+	if b.cfg.Permit == nil {
+		return nil
+	}
+	source := d.RuleARN
+	if d.ScheduleARN != "" {
+		source = d.ScheduleARN
+	}
+	if err := b.cfg.Permit(ctx, source, arn); err != nil {
+		return &TargetError{Code: "NO_PERMISSIONS", Permanent: true, Err: err}
+	}
+	return nil
 }
 
 // giveUp sends an event to its target's dead-letter queue, if there is one.
@@ -131,7 +150,10 @@ func (b *Bus) giveUp(ctx context.Context, d delivery, cause error, exhausted str
 		b.settle(d)
 		return
 	}
-	err := b.cfg.DeadLetter(ctx, d.DeadLetterARN, d.Event, d.deadLetterAttributes(cause, exhausted))
+	err := b.permit(ctx, d, d.DeadLetterARN)
+	if err == nil {
+		err = b.cfg.DeadLetter(ctx, d.DeadLetterARN, d.Event, d.deadLetterAttributes(cause, exhausted))
+	}
 	if ctx.Err() != nil && err != nil {
 		return
 	}

@@ -1,23 +1,27 @@
 package iam
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // arnPattern matches ARNs part by part: arn, partition, service, region, account and resource, each with
 // wildcards. The resource may hold colons of its own.
 type arnPattern struct {
-	all   bool // "*"
-	parts []pattern
+	source string
+	all    bool // "*"
+	parts  []pattern
 }
 
 func compileARN(source string, variables bool) (arnPattern, error) {
 	if source == "*" {
-		return arnPattern{all: true}, nil
+		return arnPattern{source: source, all: true}, nil
 	}
 	p, err := compile(source, syntax{wildcards: true, variables: variables})
 	if err != nil {
 		return arnPattern{}, err
 	}
-	return arnPattern{parts: split(p)}, nil
+	return arnPattern{source: source, parts: split(p)}, nil
 }
 
 // split cuts a pattern at the colons of its literals.
@@ -48,7 +52,10 @@ func split(p pattern) []pattern {
 
 // resolve replaces the variables of a pattern; false when one has no value.
 func (a arnPattern) resolve(c Context) (arnPattern, bool) {
-	resolved := arnPattern{all: a.all, parts: make([]pattern, len(a.parts))}
+	if !slices.ContainsFunc(a.parts, pattern.hasVariables) {
+		return a, true
+	}
+	resolved := arnPattern{source: a.source, all: a.all, parts: make([]pattern, len(a.parts))}
 	for i, p := range a.parts {
 		var ok bool
 		if resolved.parts[i], ok = p.resolve(c); !ok {

@@ -10,6 +10,7 @@ import (
 // condition is one operator on one key with its values, compiled.
 type condition struct {
 	key      string // in lower case
+	words    string // operator and key, as they are written
 	quantity quantifier
 	ifExists bool
 	null     bool // the operator Null; want says what of
@@ -56,7 +57,7 @@ func compileCondition(operator, key string, values []string, variables bool) (co
 	if err := checkKey(key); err != nil {
 		return condition{}, err
 	}
-	c := condition{key: strings.ToLower(key)}
+	c := condition{key: strings.ToLower(key), words: operator + " on " + key}
 	name := operator
 	if rest, ok := strings.CutPrefix(name, prefixAll); ok {
 		c.quantity, name = forAllValues, rest

@@ -73,7 +73,7 @@ func (p Policies) denial(r Request) (Ref, bool) {
 // resourceGrant is what the resource's policies allow, and how far that reaches.
 type resourceGrant struct {
 	reach  reach
-	grants []Ref
+	grants []Grant
 	kind   Kind
 }
 
@@ -95,7 +95,7 @@ func (p Policies) resourceAllows(r Request) resourceGrant {
 			}
 			if how := s.principals.reaches(r.Principal, true, p.Boundary != nil); how != notReached {
 				g.reach = max(g.reach, how)
-				g.grants = append(g.grants, s.ref)
+				g.grants = append(g.grants, s.grant(r))
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func (p Policies) resourceKind() Kind {
 type limit struct {
 	denied  bool
 	because Ref
-	grants  []Ref
+	grants  []Grant
 }
 
 func (p Policies) limits(r Request) limit {
@@ -136,14 +136,14 @@ func (p Policies) limits(r Request) limit {
 }
 
 // allowing are the statements that allow the request.
-func allowing(policies []*Policy, r Request) []Ref {
-	var refs []Ref
+func allowing(policies []*Policy, r Request) []Grant {
+	var grants []Grant
 	for _, policy := range policies {
 		for i := range policy.statements {
 			if s := &policy.statements[i]; s.allow && s.applies(r) {
-				refs = append(refs, s.ref)
+				grants = append(grants, s.grant(r))
 			}
 		}
 	}
-	return refs
+	return grants
 }

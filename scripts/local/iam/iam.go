@@ -129,7 +129,14 @@ type Decision struct {
 	// that would have had to allow the request.
 	Because Ref
 	// Grants are the statements that allow the request, of every kind that had to.
-	Grants []Ref
+	Grants []Grant
+}
+
+// Grant is a statement that allows a request, with those of its words that match.
+type Grant struct {
+	Ref
+	Action   string // s3:Get*; empty where the statement has NotAction
+	Resource string // arn:aws:s3:::bucket/*; empty where it has NotResource
 }
 
 // Message explains a denial in AWS's words.

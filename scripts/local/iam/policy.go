@@ -230,6 +230,7 @@ func (s *statement) compileActions(d statementDocument) error {
 		if err != nil {
 			return fmt.Errorf("action %w", err)
 		}
+		p.source = source
 		s.actions = append(s.actions, p)
 	}
 	return nil
@@ -240,7 +241,7 @@ func (s *statement) compileResources(kind Kind, d statementDocument, variables b
 		if d.Resource != nil || d.NotResource != nil {
 			return errors.New("a role trust policy must not have Resource or NotResource: it is the role's own")
 		}
-		s.resources = []arnPattern{{all: true}}
+		s.resources = []arnPattern{{source: "*", all: true}}
 		return nil
 	}
 	if (d.Resource == nil) == (d.NotResource == nil) {
@@ -287,6 +288,22 @@ func (s *statement) isOn(resource string, c Context) bool {
 		matches = matches || ok && resolved.match(resource)
 	}
 	return matches != s.notRes
+}
+
+// grant says by which of its words the statement, which applies to a request, allows it.
+func (s *statement) grant(r Request) Grant {
+	g := Grant{Ref: s.ref}
+	if !s.notActions {
+		action := strings.ToLower(r.Action)
+		g.Action = s.actions[slices.IndexFunc(s.actions, func(p pattern) bool { return p.match(action) })].source
+	}
+	if !s.notRes {
+		g.Resource = s.resources[slices.IndexFunc(s.resources, func(a arnPattern) bool {
+			resolved, ok := a.resolve(r.Context)
+			return ok && resolved.match(r.Resource)
+		})].source
+	}
+	return g
 }
 
 func (s *statement) holds(c Context) bool {

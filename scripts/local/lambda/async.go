@@ -287,7 +287,10 @@ func (a *asyncInvoker) deadLetter(fn *function, e asyncEvent, response *Response
 func (a *asyncInvoker) persist(fn *function, e asyncEvent, arn string, deliver func(context.Context) error) bool {
 	var err error
 	for n := range deliveryAttempts {
-		if err = deliver(a.ctx); err == nil {
+		if err = a.permit(fn, arn); err == nil {
+			err = deliver(a.ctx)
+		}
+		if err == nil {
 			return true
 		}
 		if !a.sleepUntil(a.host.cfg.Now().Add(throttleDelay(n + 1))) {
@@ -296,6 +299,13 @@ func (a *asyncInvoker) persist(fn *function, e asyncEvent, arn string, deliver f
 	}
 	a.host.cfg.Logger.Error("record of an asynchronous invocation was not delivered", "function", fn.name, "destination", arn, "requestId", e.ID, "error", err)
 	return true
+}
+
+func (a *asyncInvoker) permit(fn *function, arn string) error {
+	if a.host.cfg.Permit == nil {
+		return nil
+	}
+	return a.host.cfg.Permit(a.ctx, fn.arn, arn)
 }
 
 func (a *asyncInvoker) forget(e asyncEvent) {

@@ -116,6 +116,9 @@ type Config struct {
 	Observe func(Report)
 	// Faults makes invocations go wrong on purpose. Nil: none.
 	Faults Faults
+	// Permit says why a function's role may not send to the ARN of a destination or dead-letter queue.
+	// Nil: it may.
+	Permit func(ctx context.Context, functionARN, destinationARN string) error
 	// Deliver sends a record to the destination of an asynchronous invocation.
 	Deliver func(ctx context.Context, destinationARN string, payload []byte) error
 	// DeadLetter sends an event that could not be processed to a dead-letter queue, with string

@@ -35,7 +35,8 @@ type Sender interface {
 
 // ObjectPutter writes an object, for on-failure destinations that are buckets.
 type ObjectPutter interface {
-	PutObject(ctx context.Context, bucket, key string, body []byte) error
+	// PutObject writes with the rights of a function's role.
+	PutObject(ctx context.Context, functionARN, bucket, key string, body []byte) error
 }
 
 // Limits of event source mappings.
@@ -110,6 +111,9 @@ type Config struct {
 	Sender         Sender       // for on-failure destinations that are queues
 	Objects        ObjectPutter // for on-failure destinations that are buckets
 
+	// Permit says why a function's role, with which Lambda reads its sources, may not do something.
+	// Nil: it may.
+	Permit func(ctx context.Context, functionARN, action, resource string) error
 	// Delivery may make delivery hostile. Nil: PlainDelivery.
 	Delivery Delivery
 	// QueueRetryDelay is when a failed message can be received again. Nil: when its visibility
@@ -133,6 +137,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Region, "us-east-1")
 	if c.Delivery == nil {
 		c.Delivery = PlainDelivery{}
+	}
+	if c.Permit == nil {
+		c.Permit = func(context.Context, string, string, string) error { return nil }
 	}
 	if c.StreamRetryDelay == nil {
 		c.StreamRetryDelay = func(retry int) time.Duration { return backoff(retry, 100*time.Millisecond, 10*time.Second) }

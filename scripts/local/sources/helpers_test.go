@@ -280,7 +280,7 @@ type objects struct {
 
 func newObjects() *objects { return &objects{put: make(chan []byte, 100)} }
 
-func (o *objects) PutObject(_ context.Context, bucket, key string, body []byte) error {
+func (o *objects) PutObject(_ context.Context, _, bucket, key string, body []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.keys = append(o.keys, bucket+"/"+key)

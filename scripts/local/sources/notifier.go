@@ -72,11 +72,13 @@ type NotifierConfig struct {
 	Sender    Sender       // needed when a notification goes to a queue
 	Functions AsyncInvoker // needed when a notification goes to a function
 	Bus       EventPutter  // needed when a bucket has EventBridge on
-	Delivery  Delivery     // nil: PlainDelivery
-	Account   string       // empty: 000000000000
-	Region    string       // empty: us-east-1
-	Logger    *slog.Logger
-	NewID     func() string // nil: random UUIDs
+	// Permit says why a bucket may not send to the ARN of a queue or function. Nil: it may.
+	Permit   func(ctx context.Context, bucket, target string) error
+	Delivery Delivery // nil: PlainDelivery
+	Account  string   // empty: 000000000000
+	Region   string   // empty: us-east-1
+	Logger   *slog.Logger
+	NewID    func() string // nil: random UUIDs
 }
 
 // Notifier delivers S3's notifications. It is safe for concurrent use.
@@ -201,6 +203,12 @@ func (n Notification) wants(e ObjectEvent) bool {
 }
 
 func (n *Notifier) deliver(ctx context.Context, bucket, target string, record json.RawMessage) error {
+	if n.cfg.Permit != nil {
+		if err := n.cfg.Permit(ctx, bucket, target); err != nil { // as on AWS, nobody tries again
+			n.cfg.Logger.Error("an event of a bucket is dropped: it may not be sent", "bucket", bucket, "target", target, "error", err)
+			return nil
+		}
+	}
 	b := Batch{Kind: NotificationSource, Source: bucket, Target: target, Records: []json.RawMessage{record}}
 	outcome := n.cfg.Delivery.Deliver(ctx, b, func(ctx context.Context, records []json.RawMessage) Outcome {
 		body := mustEncode(struct {

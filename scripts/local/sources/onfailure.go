@@ -114,7 +114,10 @@ func (l *lane) destination(records []*streamRecord, b failedBatch) (func(context
 	case service == "sqs" && cfg.Sender != nil:
 		body := string(mustEncode(b))
 		return func(ctx context.Context) error {
-			_, err := cfg.Sender.Send(ctx, arn, queue.Message{Body: body})
+			err := cfg.Permit(ctx, l.shard.mapping.FunctionARN, "sqs:SendMessage", arn)
+			if err == nil {
+				_, err = cfg.Sender.Send(ctx, arn, queue.Message{Body: body})
+			}
 			return err
 		}, nil
 	case service == "s3" && cfg.Objects != nil:
@@ -129,7 +132,7 @@ func (l *lane) destination(records []*streamRecord, b failedBatch) (func(context
 		key := fmt.Sprintf("aws/lambda/%s/%s/%s/%s-%s", l.shard.mapping.ID, l.shard.shard, now.Format("2006/01/02"), now.Format(objectStamp), cfg.NewID())
 		body := mustEncode(b)
 		return func(ctx context.Context) error {
-			return cfg.Objects.PutObject(ctx, arnResource(arn), key, body)
+			return cfg.Objects.PutObject(ctx, l.shard.mapping.FunctionARN, arnResource(arn), key, body)
 		}, nil
 	}
 	return nil, errors.New("it is neither a queue nor a bucket that the runtime serves")

@@ -90,12 +90,20 @@ func bodyBytes(messages []queue.Received) int {
 }
 
 func (p *queuePoller) receive(ctx context.Context, most int, wait time.Duration) []queue.Received {
-	messages, err := p.cfg.Broker.Receive(ctx, p.mapping.QueueARN, queue.ReceiveInput{Max: min(most, queue.MaxBatch), Wait: &wait})
+	var messages []queue.Received
+	err := p.permit(ctx, "sqs:ReceiveMessage")
+	if err == nil {
+		messages, err = p.cfg.Broker.Receive(ctx, p.mapping.QueueARN, queue.ReceiveInput{Max: min(most, queue.MaxBatch), Wait: &wait})
+	}
 	if err != nil && ctx.Err() == nil {
 		p.cfg.Logger.Error("receive failed", "mapping", p.mapping.ID, "queue", p.mapping.QueueARN, "error", err)
 		sleep(ctx, errorPause)
 	}
 	return messages
+}
+
+func (p *queuePoller) permit(ctx context.Context, action string) error {
+	return p.cfg.Permit(ctx, p.mapping.FunctionARN, action, p.mapping.QueueARN)
 }
 
 // process delivers what passes the filter, in events that Lambda would accept.
@@ -159,7 +167,11 @@ func traces(messages []queue.Received) []xray.Header {
 }
 
 func (p *queuePoller) delete(ctx context.Context, m queue.Received) {
-	if err := p.cfg.Broker.Delete(ctx, p.mapping.QueueARN, m.ReceiptHandle); err != nil {
+	err := p.permit(ctx, "sqs:DeleteMessage")
+	if err == nil {
+		err = p.cfg.Broker.Delete(ctx, p.mapping.QueueARN, m.ReceiptHandle)
+	}
+	if err != nil {
 		p.cfg.Logger.Error("message was not deleted and comes again", "mapping", p.mapping.ID, "messageId", m.MessageID, "error", err)
 	}
 }

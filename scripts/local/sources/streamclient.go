@@ -24,6 +24,7 @@ type streamClient struct {
 	credentials aws.Credentials
 	signer      *v4.Signer
 	http        *http.Client
+	permit      func(ctx context.Context, action string) error
 }
 
 const (
@@ -33,10 +34,13 @@ const (
 	maxStreamAnswer = 64 << 20
 )
 
-func newStreamClient(cfg *Config) *streamClient {
+func newStreamClient(cfg *Config, m StreamMapping) *streamClient {
 	return &streamClient{
 		endpoint: strings.TrimSuffix(cfg.StreamEndpoint, "/") + "/", region: cfg.Region, credentials: cfg.StreamCredentials,
 		signer: v4.NewSigner(), http: &http.Client{Timeout: callTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
+		permit: func(ctx context.Context, action string) error {
+			return cfg.Permit(ctx, m.FunctionARN, action, m.StreamARN)
+		},
 	}
 }
 
@@ -132,6 +136,9 @@ func (c *streamClient) records(ctx context.Context, iterator string, limit int) 
 }
 
 func (c *streamClient) call(ctx context.Context, operation string, in, out any) error {
+	if err := c.permit(ctx, "dynamodb:"+operation); err != nil {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("%s: encode request: %w", operation, err)

@@ -29,7 +29,7 @@ type streamPoller struct {
 
 func newStreamPoller(r *Runner, m StreamMapping) (*streamPoller, error) {
 	f, err := compileFilter(m.Filters)
-	p := &streamPoller{cfg: &r.cfg, runner: r, mapping: m, filter: f, client: newStreamClient(&r.cfg), shards: map[string]*shardPoller{}}
+	p := &streamPoller{cfg: &r.cfg, runner: r, mapping: m, filter: f, client: newStreamClient(&r.cfg, m), shards: map[string]*shardPoller{}}
 	return p, errors.Join(m.wrap(err), m.validate())
 }
 

@@ -94,6 +94,9 @@ func (s *Stack) apply(ctx context.Context, before, m *template.Model) error {
 	if err != nil {
 		return err
 	}
+	if err := s.defineAccess(m); err != nil {
+		return err
+	}
 	if err := s.Broker.Configure(queues(m)); err != nil {
 		return fmt.Errorf("change the queues: %w", err)
 	}

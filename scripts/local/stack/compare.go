@@ -105,19 +105,24 @@ func abilities() map[string]inPlace {
 		}},
 		"Queues": {add: true, fields: []string{
 			"VisibilityTimeout", "Retention", "Delay", "ReceiveWait", "MaxMessageBytes", "ContentDedupe", "RedriveTargetARN", "MaxReceiveCount",
+			"Policies", "KeyARN",
 		}},
-		"Buckets":   {fields: []string{"EventBridge", "Notifications", "Lifecycle", "Tags"}},
-		"Buses":     {add: true, remove: true},
-		"Rules":     {add: true, remove: true, fields: []string{"Bus", "Pattern", "Schedule", "Enabled", "Targets"}},
-		"Archives":  {add: true, remove: true, fields: []string{"BusARN", "Pattern", "Retention"}},
-		"Schedules": {add: true, remove: true, fields: []string{"Expression", "TimeZone", "Enabled", "Target"}},
-		"APIs":      {fields: []string{"Name", "CORS", "Routes", "Integrations", "Authorizers", "Stages"}},
-		"Roles":     {add: true, remove: true, fields: []string{"Trust", "Tags", "MaxSession"}},
-		// What nothing local acts upon.
+		"Buckets":     {fields: []string{"EventBridge", "Notifications", "Lifecycle", "Tags", "Policies", "KeyARN", "BucketKey"}},
+		"Buses":       {add: true, remove: true},
+		"Rules":       {add: true, remove: true, fields: []string{"Bus", "Pattern", "Schedule", "Enabled", "Targets"}},
+		"Archives":    {add: true, remove: true, fields: []string{"BusARN", "Pattern", "Retention"}},
+		"Schedules":   {add: true, remove: true, fields: []string{"Expression", "TimeZone", "Enabled", "Target"}},
+		"APIs":        {fields: []string{"Name", "CORS", "Routes", "Integrations", "Authorizers", "Stages"}},
+		"Roles":       {add: true, remove: true, fields: []string{"Trust", "Tags", "MaxSession", "Policies", "ManagedPolicyARNs", "PermissionsBoundary"}},
+		"Policies":    {add: true, remove: true, fields: []string{"Policy"}},
+		"Keys":        {add: true, remove: true, fields: []string{"Policy", "Aliases"}},
+		"Tables":      {fields: []string{"KeyARN"}},
+		"Secrets":     {fields: []string{"Policies", "KeyARN"}},
 		"Permissions": {add: true, remove: true, fields: []string{"FunctionARN", "Action", "Principal", "SourceARN", "SourceAccount"}},
-		"LogGroups":   {add: true, remove: true},
-		"Parameters":  {add: true, remove: true, fields: []string{"Type", "Value"}},
-		"Topics":      {add: true, remove: true, fields: []string{"Subscriptions"}},
+		// What nothing local acts upon.
+		"LogGroups":  {add: true, remove: true},
+		"Parameters": {add: true, remove: true, fields: []string{"Type", "Value"}},
+		"Topics":     {add: true, remove: true, fields: []string{"Subscriptions", "Policies"}},
 	}
 }
 

@@ -70,10 +70,10 @@ func (s *Stack) developerCredentials() aws.CredentialsProvider {
 	})
 }
 
-func (s *Stack) bucketClient() *awss3.Client {
-	return awss3.New(awss3.Options{
-		BaseEndpoint: aws.String(s.GatewayURL()), Region: s.region, UsePathStyle: true, Credentials: s.developerCredentials(),
-	})
+func (s *Stack) bucketClient() *awss3.Client { return s.bucketClientAs(s.developerCredentials()) }
+
+func (s *Stack) bucketClientAs(who aws.CredentialsProvider) *awss3.Client {
+	return awss3.New(awss3.Options{BaseEndpoint: aws.String(s.GatewayURL()), Region: s.region, UsePathStyle: true, Credentials: who})
 }
 
 func (s *Stack) tableClient() *dynamodb.Client {

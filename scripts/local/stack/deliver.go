@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/stowage-dev/stowage/scripts/local/bus"
@@ -97,17 +98,22 @@ func (p busPutter) PutEvent(ctx context.Context, e sources.BusEvent) error {
 }
 
 // objectPutter writes what a stream mapping gave up to a bucket, through the
-// gateway like every other call.
-type objectPutter struct{ client *awss3.Client }
+// gateway like every other call, with the role of the mapping's function.
+type objectPutter struct{ stack *Stack }
 
 // PutObject writes one object.
-func (p objectPutter) PutObject(ctx context.Context, bucket, key string, body []byte) error {
-	if _, err := p.client.PutObject(ctx, &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body)}); err != nil {
+func (p objectPutter) PutObject(ctx context.Context, functionARN, bucket, key string, body []byte) error {
+	f, err := functionOf(p.stack.present.Load(), functionARN)
+	if err != nil {
+		return err
+	}
+	c, err := p.stack.credentials.IssueFor(f.RoleARN, f.Name)
+	if err != nil {
+		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)
+	}
+	client := p.stack.bucketClientAs(credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, c.SessionToken))
+	if _, err := client.PutObject(ctx, &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body)}); err != nil {
 		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)
 	}
 	return nil
-}
-
-func (s *Stack) newObjectPutter() objectPutter {
-	return objectPutter{s.bucketClient()}
 }

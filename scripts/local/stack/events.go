@@ -17,7 +17,7 @@ func (s *Stack) startBus(ctx context.Context) error {
 	cfg := bus.Config{
 		Buses: declared.Buses, Rules: declared.Rules, Archives: declared.Archives, Schedules: declared.Schedules,
 		Account: s.account, Region: s.region, StateDir: s.state.data("bus"), EventsPath: s.state.events(),
-		Deliver: s.deliver, DeadLetter: s.deadLetter, Observe: s.console.EventPut, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		Permit: s.permitEvent, Deliver: s.deliver, DeadLetter: s.deadLetter, Observe: s.console.EventPut, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	var err error
 	if s.Bus, err = bus.New(cfg); err != nil {
@@ -62,7 +62,7 @@ func target(t template.Target) bus.Target {
 }
 
 func (s *Stack) openNotifier() error {
-	cfg := sources.NotifierConfig{Sender: s.Chaos.Sender(chaos.Notifications, s.Broker), Functions: s.Host, Bus: busPutter{s.Bus},
+	cfg := sources.NotifierConfig{Sender: s.Chaos.Sender(chaos.Notifications, s.Broker), Functions: s.Host, Bus: busPutter{s.Bus}, Permit: s.permitNotification,
 		Account: s.account, Region: s.region, Logger: s.cfg.Logger, Buckets: notifications(s.Model)}
 	var err error
 	if s.notifier, err = sources.NewNotifier(cfg); err != nil {
@@ -86,7 +86,7 @@ func notifications(m *template.Model) []sources.BucketNotifications {
 // startSources runs the event source mappings until the stack closes.
 func (s *Stack) startSources(ctx context.Context) error {
 	cfg := sources.Config{
-		Invoker: s.Host, Broker: s.Broker, Sender: s.Broker, Objects: s.newObjectPutter(), StreamEndpoint: s.DynamoDB.Endpoint(),
+		Invoker: s.Host, Broker: s.Broker, Sender: s.Broker, Objects: objectPutter{s}, Permit: s.permitFunction, StreamEndpoint: s.DynamoDB.Endpoint(),
 		CheckpointPath: s.state.data("checkpoints.db"), Delivery: s.Chaos, QueueRetryDelay: s.cfg.QueueRetryDelay, Origin: s.tracing.origin, Region: s.region, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	var err error

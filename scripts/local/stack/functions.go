@@ -44,7 +44,7 @@ func (s *Stack) startHost(ctx context.Context, binaries []build.Result) error {
 		Env:         map[string]string{"AWS_ENDPOINT_URL": s.GatewayURL(), "AWS_XRAY_DAEMON_ADDRESS": tracer},
 		Credentials: s.functionCredentials,
 		Logs:        s.functions.log,
-		Observe:     s.invoked, Faults: s.Chaos, Deliver: s.deliver, DeadLetter: s.deadLetter, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		Observe:     s.invoked, Faults: s.Chaos, Permit: s.permitDestination, Deliver: s.deliver, DeadLetter: s.deadLetter, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	for i, f := range s.Model.Functions {
 		cfg.Functions = append(cfg.Functions, hosted(f, binaries[i]))
@@ -172,6 +172,9 @@ func (i syncInvoker) Invoke(ctx context.Context, functionARN string, payload []b
 // trigger runs a function for the token issuer, to which a failure of the
 // function is an error like any other.
 func (s *Stack) trigger(ctx context.Context, functionARN string, event []byte) ([]byte, error) {
+	if err := s.permitTrigger(ctx, event, functionARN); err != nil {
+		return nil, err
+	}
 	r, err := s.Host.Invoke(ctx, functionARN, event)
 	if err != nil {
 		return nil, err

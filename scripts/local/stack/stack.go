@@ -31,6 +31,7 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 	"github.com/stowage-dev/stowage/scripts/local/gateway"
 	"github.com/stowage-dev/stowage/scripts/local/gateway/identity"
+	"github.com/stowage-dev/stowage/scripts/local/iam/authorize"
 	"github.com/stowage-dev/stowage/scripts/local/issuer"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
 	"github.com/stowage-dev/stowage/scripts/local/queue"
@@ -70,6 +71,7 @@ type Stack struct {
 	roles       replaceable // the token service
 	functions   *functions
 	present     atomic.Pointer[template.Model] // what is declared now, after changes in place
+	access      atomic.Pointer[authorize.Authorizer]
 
 	closing chan struct{}
 	once    sync.Once
@@ -138,7 +140,7 @@ func (s *Stack) start(ctx context.Context) error {
 	s.onClose("background work", func() error { end(); return nil })
 	defer context.AfterFunc(ctx, end)() // until the start is over, whoever gives it up ends everything
 
-	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openQueues, s.openConsole} {
+	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openAccess, s.openQueues, s.openConsole} {
 		if err := step(); err != nil {
 			return err
 		}

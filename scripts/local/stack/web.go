@@ -26,13 +26,17 @@ func (s *Stack) APIURL() string {
 }
 
 func (s *Stack) startGateway(ctx context.Context) error {
-	services, err := s.services()
+	store, err := s.secretStore()
+	if err != nil {
+		return err
+	}
+	services, err := s.services(store)
 	if err != nil {
 		return err
 	}
 	cfg := gateway.Config{
 		Listener: s.listeners[gatewayName], Region: s.region, Account: s.account, Credentials: s.credentials, Services: services,
-		Intercept: append([]gateway.Interceptor{s.tracing.intercept}, s.cfg.Intercept...), Observe: s.called, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		SecretARN: store.ARN, Intercept: append([]gateway.Interceptor{s.tracing.intercept, s.authorize}, s.cfg.Intercept...), Observe: s.called, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	if s.Gateway, err = gateway.New(cfg); err != nil { //nolint:contextcheck // it serves beyond the start
 		return err
@@ -46,7 +50,7 @@ func (s *Stack) startGateway(ctx context.Context) error {
 }
 
 // services are what the gateway hands calls to.
-func (s *Stack) services() (map[string]http.Handler, error) {
+func (s *Stack) services(store *secrets.Store) (map[string]http.Handler, error) {
 	tables, err := gateway.NewProxy(s.DynamoDB.Endpoint())
 	if err != nil {
 		return nil, err
@@ -60,10 +64,6 @@ func (s *Stack) services() (map[string]http.Handler, error) {
 		return nil, err
 	}
 	s.roles.replace(roles)
-	store, err := s.secretStore()
-	if err != nil {
-		return nil, err
-	}
 	services := map[string]http.Handler{
 		gateway.S3: objects, gateway.DynamoDB: tables, gateway.DynamoDBStreams: tables,
 		"sqs": s.Broker, "events": s.Bus, "sts": &s.roles, "secretsmanager": store,
@@ -162,7 +162,7 @@ func (s *Stack) startAPIs(ctx context.Context) error {
 		}
 		cfg.Account, cfg.Region, cfg.Listener = s.account, s.region, s.listeners[apiName(declared.Stack, declared.LogicalID)]
 		cfg.Invoker, cfg.Keys, cfg.AccessLog, cfg.Logger, cfg.Now = syncInvoker{s.Host, s.tracing}, s.Issuer, log, s.cfg.Logger, s.cfg.Now
-		cfg.Observe = s.console.Requested
+		cfg.Permit, cfg.Observe = s.permitAPI, s.console.Requested
 		server, err := api.New(cfg)
 		if err != nil {
 			return err

@@ -67,6 +67,7 @@ func decodeManagedPolicy(d *decoder, r assembly.Resource) error {
 		return err
 	}
 	policy := Policy{r.Name, p.PolicyDocument.raw()}
+	d.model.Policies = append(d.model.Policies, ManagedPolicy{Origin: origin(r), ARN: r.Ref, Policy: policy})
 	d.later(r, func() error {
 		for _, role := range d.model.Roles {
 			if i := slices.Index(role.ManagedPolicyARNs, r.Ref); i >= 0 {

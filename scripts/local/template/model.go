@@ -17,6 +17,7 @@ type Model struct {
 	Secrets     []*Secret
 	Parameters  []Parameter
 	Roles       []*Role
+	Policies    []ManagedPolicy
 	Keys        []*Key
 	Topics      []*Topic
 	Buses       []Bus
@@ -140,6 +141,7 @@ type Bucket struct {
 	Policies      []json.RawMessage
 	Lifecycle     json.RawMessage
 	KeyARN        string
+	BucketKey     bool // objects are encrypted with a key of the bucket's own, which KeyARN encrypts
 	Tags          map[string]string
 }
 
@@ -202,6 +204,14 @@ type Role struct {
 type Policy struct {
 	Name     string
 	Document json.RawMessage
+}
+
+// ManagedPolicy is a managed policy of the template. It stands among the policies of every role that it is
+// attached to.
+type ManagedPolicy struct {
+	Origin
+	ARN string
+	Policy
 }
 
 // Key is a KMS key.

@@ -13,7 +13,7 @@ type bucketProperties struct {
 	AccessControl    NoLocalEffect // canned ACLs grant only log delivery in these templates
 	BucketEncryption struct {
 		ServerSideEncryptionConfiguration []struct {
-			BucketKeyEnabled              NoLocalEffect // it saves calls to KMS, and there is none
+			BucketKeyEnabled              boolean
 			ServerSideEncryptionByDefault struct{ KMSMasterKeyID, SSEAlgorithm string }
 			BlockedEncryptionTypes        NoLocalEffect // clients cannot bring keys to the local engine
 		}
@@ -67,7 +67,7 @@ func decodeBucket(d *decoder, r assembly.Resource) error {
 		Lifecycle: p.LifecycleConfiguration.raw(), Tags: p.Tags.toMap(),
 	}
 	for _, e := range p.BucketEncryption.ServerSideEncryptionConfiguration {
-		b.KeyARN = e.ServerSideEncryptionByDefault.KMSMasterKeyID
+		b.KeyARN, b.BucketKey = e.ServerSideEncryptionByDefault.KMSMasterKeyID, bool(e.BucketKeyEnabled)
 	}
 	for _, c := range p.CorsConfiguration.CorsRules {
 		b.CORS = append(b.CORS, CORSRule{ID: c.ID, AllowedHeaders: c.AllowedHeaders, AllowedMethods: c.AllowedMethods,

@@ -4,8 +4,9 @@
 // the service that is called would, and adds the actions that the call depends
 // on: kms:Decrypt for reading an encrypted object, and so on.
 //
-// An Authorizer's Intercept is a gateway.Interceptor. New refuses policies that
-// it does not understand wholly.
+// An Authorizer's Intercept is a gateway.Interceptor; Permit decides what AWS
+// does inside, where no call passes a gateway. New refuses policies that it does
+// not understand wholly.
 //
 // Differences from AWS: a DeleteObjects call is denied as a whole when one of
 // its keys is; a copy that keeps its source's tags is not asked for the
@@ -61,7 +62,9 @@ type Config struct {
 	// ObjectTags gives the tags of a version of an object, the newest if versionID is empty; false when
 	// there is none.
 	ObjectTags func(ctx context.Context, bucket, key, versionID string) (map[string]string, bool, error)
-	Now        func() time.Time // nil: time.Now
+	// Observe is told of everything that Intercept and Permit decide. It must not block. Nil: nobody looks.
+	Observe func(Outcome)
+	Now     func() time.Time // nil: time.Now
 }
 
 // Authorizer decides calls. It is safe for concurrent use.
@@ -88,6 +91,9 @@ func New(cfg Config) (*Authorizer, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(Outcome) {}
+	}
 	a := &Authorizer{cfg: cfg, roles: map[string]*role{}, users: map[string][]*iam.Policy{}, resources: map[string]*resource{}}
 	var errs []error
 	for _, r := range cfg.Roles {
@@ -112,11 +118,11 @@ func New(cfg Config) (*Authorizer, error) {
 func (a *Authorizer) addRole(r Role) error {
 	documents := r.Policies
 	for _, arn := range r.Managed {
-		document, ok := managedPolicy(arn)
+		document, ok := ManagedPolicy(arn)
 		if !ok {
 			return in("role", r.ARN, fmt.Errorf("AWS's policy %s is not known here", arn))
 		}
-		documents = append(documents, Document{Name: arn, JSON: []byte(document)})
+		documents = append(documents, document)
 	}
 	policies, err := parseAll(iam.Identity, documents)
 	parsed := &role{policies: policies, tags: r.Tags}
@@ -157,8 +163,19 @@ func in(what, arn string, err error) error {
 
 // Outcome is one action of a call and what was decided of it.
 type Outcome struct {
+	Caller   *gateway.Caller // nil: nobody, or a service of AWS
 	Request  iam.Request
 	Decision iam.Decision
+	Hints    []string // of a denial for want of an Allow: iam.Explain
+}
+
+// String explains a denial: in AWS's words, then in those that look for the reason.
+func (o Outcome) String() string {
+	said := o.Decision.Message(o.Request)
+	if o.Decision.Explicit {
+		return said + ": " + o.Decision.Because.String()
+	}
+	return strings.Join(append([]string{said}, o.Hints...), "; ")
 }
 
 // Decide decides every action of a call, up to the first that is denied. A call that needs no permission
@@ -171,13 +188,20 @@ func (a *Authorizer) Decide(ctx context.Context, c *gateway.Call) ([]Outcome, er
 	if err != nil {
 		return nil, err
 	}
-	var outcomes []Outcome
+	return a.evaluate(c.Caller, requests)
+}
+
+func (a *Authorizer) evaluate(caller *gateway.Caller, requests []iam.Request) ([]Outcome, error) {
+	outcomes := make([]Outcome, 0, len(requests))
 	for _, r := range requests {
-		policies, err := a.policies(c.Caller, r)
+		policies, err := a.policies(caller, r)
 		if err != nil {
 			return outcomes, err
 		}
-		o := Outcome{Request: r, Decision: iam.Evaluate(r, policies)}
+		o := Outcome{Caller: caller, Request: r, Decision: iam.Evaluate(r, policies)}
+		if !o.Decision.Allowed && !o.Decision.Explicit {
+			o.Hints = iam.Explain(r, policies)
+		}
 		outcomes = append(outcomes, o)
 		if !o.Decision.Allowed {
 			break
@@ -186,17 +210,35 @@ func (a *Authorizer) Decide(ctx context.Context, c *gateway.Call) ([]Outcome, er
 	return outcomes, nil
 }
 
-// Intercept refuses a call that is not authorized; it is a gateway.Interceptor.
-func (a *Authorizer) Intercept(ctx context.Context, c *gateway.Call) *gateway.Denial {
-	outcomes, err := a.Decide(ctx, c)
-	if err != nil {
-		return &gateway.Denial{Message: err.Error()}
-	}
-	if n := len(outcomes); n > 0 && !outcomes[n-1].Decision.Allowed {
-		return deny(c, outcomes[n-1])
+// observed tells of outcomes and gives the one that denies, if any.
+func (a *Authorizer) observed(outcomes []Outcome) *Outcome {
+	for i := range outcomes {
+		a.cfg.Observe(outcomes[i])
+		if !outcomes[i].Decision.Allowed {
+			return &outcomes[i]
+		}
 	}
 	return nil
 }
+
+// Intercept refuses a call that is not authorized; it is a gateway.Interceptor.
+func (a *Authorizer) Intercept(ctx context.Context, c *gateway.Call) *gateway.Denial {
+	outcomes, err := a.Decide(ctx, c)
+	if errors.Is(err, errLookup) {
+		return &gateway.Denial{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: err.Error()}
+	}
+	if err != nil {
+		return &gateway.Denial{Message: err.Error()}
+	}
+	if denied := a.observed(outcomes); denied != nil {
+		return deny(c, *denied)
+	}
+	return nil
+}
+
+// errLookup says that what a decision rests on could not be found out: that is no denial, and whoever
+// calls may try again.
+var errLookup = errors.New("look up the object's tags")
 
 // deny words a denial as the service does. Of KMS's, the service that called it tells.
 func deny(c *gateway.Call, o Outcome) *gateway.Denial {

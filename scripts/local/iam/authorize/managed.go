@@ -1,8 +1,13 @@
 package authorize
 
-// managedPolicy gives those of AWS's own policies that templates attach to functions' roles
+// ManagedPolicy gives those of AWS's own policies that templates attach to functions' roles
 // (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/about-managed-policy-reference.html).
-func managedPolicy(arn string) (string, bool) {
+func ManagedPolicy(arn string) (Document, bool) {
+	text, ok := managedText(arn)
+	return Document{Name: arn, JSON: []byte(text)}, ok
+}
+
+func managedText(arn string) (string, bool) {
 	const (
 		logs  = `"logs:CreateLogGroup","logs:CreateLogStream","logs:PutLogEvents"`
 		ec2   = `"ec2:CreateNetworkInterface","ec2:DescribeNetworkInterfaces","ec2:DescribeSubnets","ec2:DeleteNetworkInterface","ec2:AssignPrivateIpAddresses","ec2:UnassignPrivateIpAddresses"`

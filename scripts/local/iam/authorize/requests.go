@@ -110,6 +110,9 @@ func (a *Authorizer) principalKeys(caller *gateway.Caller, keys iam.Context) {
 		keys.Set("aws:PrincipalType", "AssumedRole")
 		keys.Set("aws:TokenIssueTime", caller.Issued.UTC().Format(time.RFC3339))
 		keys.Set("aws:MultiFactorAuthPresent", "false")
+		if caller.Function != "" {
+			keys.Set("lambda:SourceFunctionArn", "arn:aws:lambda:"+a.cfg.Region+":"+a.cfg.Account+":function:"+caller.Function)
+		}
 		if own := a.roles[caller.RoleARN]; own != nil {
 			for k, v := range own.tags {
 				keys.Set("aws:PrincipalTag/"+k, v)

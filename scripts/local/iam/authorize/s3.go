@@ -148,7 +148,7 @@ func (a *Authorizer) existingTags(ctx context.Context, action operation.Action, 
 	}
 	tags, _, err := a.cfg.ObjectTags(ctx, o.Bucket, o.Key, o.VersionID)
 	if err != nil {
-		return fmt.Errorf("look up the object's tags: %w", err)
+		return fmt.Errorf("%w: %w", errLookup, err)
 	}
 	for k, v := range tags {
 		keys.Set("s3:ExistingObjectTag/"+k, v)

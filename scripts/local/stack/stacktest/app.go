@@ -88,6 +88,16 @@ func Resource(typ string, properties Object) Object {
 	return Object{"Type": typ, "Properties": properties}
 }
 
+// Statements are a policy document.
+func Statements(statements ...Object) Object {
+	return Object{"Version": "2012-10-17", "Statement": statements}
+}
+
+// permission lets a service invoke a function for a source.
+func permission(function, service string, source Object) Object {
+	return Resource("AWS::Lambda::Permission", Object{"Action": "lambda:InvokeFunction", "FunctionName": GetAtt(function, "Arn"), "Principal": service, "SourceArn": source})
+}
+
 // hostArchitecture makes the runtime run an asset as it is.
 func hostArchitecture() string {
 	return map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
@@ -109,8 +119,21 @@ func (a App) Resources() map[string]any {
 	return map[string]any{
 		"Role": Resource("AWS::IAM::Role", Object{"AssumeRolePolicyDocument": Object{"Version": "2012-10-17", "Statement": []Object{
 			{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": Object{"Service": "lambda.amazonaws.com"}}}}}),
-		"Queue": Resource("AWS::SQS::Queue", Object{"RedrivePolicy": Object{"deadLetterTargetArn": GetAtt("Dead", "Arn"), "maxReceiveCount": 3}}),
-		"Dead":  Resource("AWS::SQS::Queue", Object{}),
+		"RolePolicy": Resource("AWS::IAM::Policy", Object{"PolicyName": "Own", "Roles": []Object{Ref("Role")}, "PolicyDocument": Statements(
+			Object{"Effect": "Allow", "Action": []string{"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}, "Resource": GetAtt("Queue", "Arn")},
+			Object{"Effect": "Allow", "Resource": GetAtt("Table", "StreamArn"),
+				"Action": []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"}})}),
+		"BucketMaySend": Resource("AWS::SQS::QueuePolicy", Object{"Queues": []Object{Ref("Queue")}, "PolicyDocument": Statements(
+			Object{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": GetAtt("Queue", "Arn"), "Principal": Object{"Service": "s3.amazonaws.com"},
+				"Condition": Object{"ArnLike": Object{"aws:SourceArn": GetAtt("Bucket", "Arn")}}})}),
+		"RuleMaySend": Resource("AWS::SQS::QueuePolicy", Object{"Queues": []Object{Ref("Dead")}, "PolicyDocument": Statements(
+			Object{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": GetAtt("Dead", "Arn"), "Principal": Object{"Service": "events.amazonaws.com"},
+				"Condition": Object{"ArnEquals": Object{"aws:SourceArn": GetAtt("Rule", "Arn")}}})}),
+		"RuleMayInvoke": permission("Recorder", "events.amazonaws.com", GetAtt("Rule", "Arn")),
+		"ApiMayInvoke":  permission("Web", "apigateway.amazonaws.com", Object{"Fn::Sub": "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/*/*"}),
+		"PoolMayInvoke": permission("Trigger", "cognito-idp.amazonaws.com", GetAtt("Pool", "Arn")),
+		"Queue":         Resource("AWS::SQS::Queue", Object{"RedrivePolicy": Object{"deadLetterTargetArn": GetAtt("Dead", "Arn"), "maxReceiveCount": 3}}),
+		"Dead":          Resource("AWS::SQS::Queue", Object{}),
 		"Bucket": Resource("AWS::S3::Bucket", Object{"VersioningConfiguration": Object{"Status": "Enabled"},
 			"NotificationConfiguration": Object{"QueueConfigurations": []Object{{"Event": "s3:ObjectCreated:*", "Queue": GetAtt("Queue", "Arn")}}}}),
 		"Table": Resource("AWS::DynamoDB::GlobalTable", Object{
