@@ -97,7 +97,7 @@ func (l *Limiter) recall(ctx context.Context, ws string) (seen, error) {
 	l.mu.Unlock()
 	w, err := l.catalog.Workspace(ctx, ws)
 	if err != nil {
-		return seen{}, err //nolint:wrapcheck // the store names the workspace
+		return seen{}, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

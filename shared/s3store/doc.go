@@ -1,5 +1,5 @@
 // Package s3store is the S3 side of Stowage: it signs the requests with which clients
-// move bytes, and (for ingest) reads what is stored.
+// move bytes, runs multipart uploads, and (for ingest) reads what is stored.
 //
 // # Signing
 //
@@ -16,11 +16,21 @@
 //
 // A signed URL is a credential: Signed hides it from loggers.
 //
+// # Multipart uploads
+//
+// PresignParts signs the PUT of each part with the part's exact length, and nothing else but
+// the host: S3 computes the CRC-64/NVME of the whole object while it assembles the parts
+// (FULL_OBJECT), compares it and the size with what was declared, and writes the key only if
+// nothing is there (If-None-Match: *). Multipart creates, lists, completes and aborts them. S3
+// may answer a completion with status 200 and an error, and may have completed what it does
+// not know any more: see CompleteMultipart.
+//
 // # IAM
 //
 // The function needs sts:AssumeRole on the signer role and nothing on objects. The signer
-// role needs s3:PutObject and s3:GetObjectVersion on the bucket's objects, and the bucket
-// key's kms:GenerateDataKey and kms:Decrypt.
+// role needs s3:PutObject, s3:GetObjectVersion, s3:ListMultipartUploadParts and
+// s3:AbortMultipartUpload on the bucket's objects, and the bucket key's kms:GenerateDataKey
+// and kms:Decrypt. What other types need is said with them.
 //
 // All types are safe for concurrent use.
 package s3store

@@ -161,7 +161,7 @@ func (h *Handler) finish(ctx context.Context, ask completion.Message) error {
 		return poison{fmt.Errorf("no upload %s is known in %s: %w", ask.Upload, ask.Workspace, err)}
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // the store names the upload
+		return err
 	}
 	if u.State != upload.Completing {
 		h.Metrics.Add("CompletionsSettled", 1)
@@ -184,18 +184,18 @@ func (h *Handler) finish(ctx context.Context, ask completion.Message) error {
 func (h *Handler) assemble(ctx context.Context, u upload.Upload) error {
 	parts, err := h.Storage.AllParts(ctx, u)
 	if err != nil {
-		return err //nolint:wrapcheck // the store names the key
+		return err
 	}
 	if upload.PartsDigest(parts) != u.Completion.Parts {
 		return fault.New(fault.InvalidArgument, "a part was sent again after the upload was completed: complete it again")
 	}
-	return h.Storage.CompleteMultipart(ctx, u, parts) //nolint:wrapcheck // the store names the key
+	return h.Storage.CompleteMultipart(ctx, u, parts)
 }
 
 func (h *Handler) end(ctx context.Context, u upload.Upload, e upload.Event, why *object.Reason) error {
 	now, err := h.Catalog.EndCompletion(ctx, u, e, upload.Completer, why)
 	if err != nil {
-		return err //nolint:wrapcheck // the store names the upload
+		return err
 	}
 	h.Metrics.Add("CompletionsFinished", 1, observe.Dimension{Name: "event", Value: string(e)})
 	h.Log.LogAttrs(ctx, slog.LevelInfo, "completion finished", slog.String("event", string(e)), slog.String("state", string(now.State)))
@@ -208,7 +208,7 @@ func (h *Handler) look(ctx context.Context, u upload.Upload, said error) error {
 	stored, err := h.Storage.Stored(ctx, u)
 	switch {
 	case err != nil:
-		return err //nolint:wrapcheck // the store names the key
+		return err
 	case stored:
 		return h.end(ctx, u, upload.Assemble, nil)
 	case fault.Is(said, fault.PreconditionFailed), h.Now().Sub(u.Completion.BegunAt) < gone:
@@ -228,9 +228,9 @@ func (h *Handler) giveUp(ctx context.Context, u upload.Upload) error {
 		return nil // it was settled, or reopened, while it was looked at
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // the store names the upload
+		return err
 	}
 	h.Metrics.Add("CompletionsLost", 1)
 	h.Log.LogAttrs(ctx, slog.LevelError, "parts were removed from outside")
-	return h.Settler.ReleaseUpload(ctx, u.Workspace, u.ID) //nolint:wrapcheck // the store names the upload
+	return h.Settler.ReleaseUpload(ctx, u.Workspace, u.ID)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +78,7 @@ func (s *seat) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // play runs actors over one stage until all have ended.
 func play(t *testing.T, rt *rapid.T, w *world, actors map[string]func(ctx context.Context, s *side)) {
+	t.Helper()
 	st := &stage{calls: make(chan call), ended: make(chan string)}
 	for name, act := range actors {
 		ctx, die := context.WithCancel(t.Context())
@@ -132,7 +134,7 @@ func TestInterleavings(t *testing.T) {
 }
 
 // told is what clients were answered.
-type told struct{ completed, aborted bool }
+type told struct{ completed, aborted atomic.Bool }
 
 // cast draws who takes part.
 func cast(rt *rapid.T, u upload.Upload, body []byte, told *told) map[string]func(ctx context.Context, s *side) {
@@ -142,7 +144,7 @@ func cast(rt *rapid.T, u upload.Upload, body []byte, told *told) map[string]func
 		actors[fmt.Sprintf("complete %d", i)] = func(ctx context.Context, s *side) {
 			now, err := s.completions().Complete(ctx, alpha, u.ID, completion.Request{CRC64NVME: sum})
 			if err == nil && now.State != upload.Completing {
-				told.completed = true
+				told.completed.Store(true)
 			}
 		}
 	}
@@ -151,7 +153,7 @@ func cast(rt *rapid.T, u upload.Upload, body []byte, told *told) map[string]func
 	}
 	if rapid.Bool().Draw(rt, "a client aborts") {
 		actors["abort"] = func(ctx context.Context, s *side) {
-			told.aborted = s.end(ctx, u, upload.Abort, upload.Client) == nil
+			told.aborted.Store(s.end(ctx, u, upload.Abort, upload.Client) == nil)
 		}
 	}
 	if rapid.IntRange(0, 3).Draw(rt, "the sweeper expires") == 0 {
@@ -225,10 +227,10 @@ func (w *world) check(rt *rapid.T, u upload.Upload, before workspace.Usage, told
 	if !usage.Reserved.IsZero() || usage.Total() != usage.Limit {
 		rt.Fatalf("%s, and the usage is %+v", now.State, usage)
 	}
-	if told.aborted && now.State != upload.Aborted {
+	if told.aborted.Load() && now.State != upload.Aborted {
 		rt.Fatalf("a client was told that it aborted, and the upload is %s", now.State)
 	}
-	if told.completed && !slices.Contains([]upload.State{upload.Available, upload.Rejected, upload.Expired}, now.State) {
+	if told.completed.Load() && !slices.Contains([]upload.State{upload.Available, upload.Rejected, upload.Expired}, now.State) {
 		rt.Fatalf("a client was told that it completed, and the upload is %s", now.State)
 	}
 	return now.State
