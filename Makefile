@@ -4,6 +4,8 @@ SHELL       := /bin/bash -euo pipefail -c
 .DEFAULT_GOAL := help
 
 STAGE ?= dev
+# Reload functions and infrastructure when their source is saved (dev).
+RELOAD ?= 1
 TOOLS := $(CURDIR)/.tools
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
@@ -24,7 +26,7 @@ help:
 	@echo
 	@sed -n 's/^## \([a-z-]*\): \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 	@echo
-	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RESET=1 (dev: start from scratch), FILES="a.pdf b.png" (demo).'
+	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RESET=1 (dev: start from scratch), RELOAD=0 (dev: ignore what is saved), FILES="a.pdf b.png" (demo).'
 
 ## setup: install what the other commands need (they call it themselves)
 .PHONY: setup
@@ -54,11 +56,11 @@ cdk.out/manifest.json: $(SOURCES) .tools/stage-$(STAGE) | setup
 	@node_modules/.bin/cdk synth --quiet --context stage=$(STAGE) --output cdk.out
 	@touch $@
 
-## dev: run the whole stack on this machine from the synthesized template
+## dev: run the whole stack on this machine; saving source reloads what it changes
 .PHONY: dev
 dev: setup synth
 	@go build -o .tools/stowage-local ./scripts/local
-	@RESET=$(RESET) exec .tools/stowage-local
+	@RESET=$(RESET) STOWAGE_RELOAD=$(RELOAD) STOWAGE_SYNTH='make --no-print-directory synth STAGE=$(STAGE)' exec .tools/stowage-local
 
 ## demo: start the stack, send real files through every route, print the journey
 .PHONY: demo

@@ -46,6 +46,11 @@ func run(ctx context.Context, opts options, out, errOut io.Writer) (err error) {
 	logger := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: opts.logLevel}))
 	cfg := opts.stack
 	cfg.Progress, cfg.Logger = errOut, logger
+	source, err := watch(opts, errOut, logger) // first: what is saved during the start counts
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
 	s, err := stack.Start(ctx, cfg)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -60,6 +65,9 @@ func run(ctx context.Context, opts options, out, errOut io.Writer) (err error) {
 	seeder := seed.Seeder{APIURL: s.APIURL(), Mint: s.Mint}
 	renew, err := publish(ctx, s, seeder, out, start)
 	if err != nil && ctx.Err() == nil {
+		if opts.mustBe {
+			return err
+		}
 		// A function that does not build is no reason to stop the others.
 		fmt.Fprintf(errOut, "local: the stack runs, but is not ready: %v\n", err)
 	}
@@ -71,7 +79,9 @@ func run(ctx context.Context, opts options, out, errOut io.Writer) (err error) {
 			fmt.Fprintf(errOut, "local: faults were injected; to repeat them: --chaos '%s'\n", s.Chaos.Settings())
 		}
 	}()
-	return serve(ctx, s, seeder, renew, logger)
+	defer source.follow(ctx, s)()
+	again := func() (time.Time, error) { return publish(ctx, s, seeder, out, start) }
+	return serve(ctx, s, seeder, renew, again, source.changed, logger)
 }
 
 // publish seeds the stack and says where it is. It returns when the tokens are
@@ -116,8 +126,9 @@ func refresh(ctx context.Context, s *stack.Stack, seeder seed.Seeder) (stack.Dev
 // retryTokens is the wait after tokens could not be replaced.
 const retryTokens = time.Minute
 
-// serve waits for the end, replacing the tokens in dev.json before theirs.
-func serve(ctx context.Context, s *stack.Stack, seeder seed.Seeder, renew time.Time, logger *slog.Logger) error {
+// serve waits for the end, replacing the tokens in dev.json before theirs. A stack
+// that is not ready is published once new code makes it so.
+func serve(ctx context.Context, s *stack.Stack, seeder seed.Seeder, renew time.Time, publish func() (time.Time, error), changed <-chan struct{}, logger *slog.Logger) error {
 	var due <-chan time.Time
 	if !renew.IsZero() {
 		due = time.After(time.Until(renew))
@@ -128,6 +139,13 @@ func serve(ctx context.Context, s *stack.Stack, seeder seed.Seeder, renew time.T
 			return nil
 		case err := <-s.Failed():
 			return fmt.Errorf("%w; stopping (logs: %s)", err, s.LogDir())
+		case <-changed:
+			if due != nil {
+				continue
+			}
+			if next, err := publish(); err == nil {
+				due = time.After(time.Until(next))
+			}
 		case <-due:
 			_, next, err := refresh(ctx, s, seeder)
 			if err != nil {

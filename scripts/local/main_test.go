@@ -73,7 +73,7 @@ func launch(t *testing.T, a stacktest.App, state string, args ...string) command
 		t.Fatal(err)
 	}
 	c := command{state: state, out: &output{}, ended: make(chan error, 1)}
-	c.Cmd = exec.Command(exe, append([]string{"--cdk-out", a.Dir, "--source", filepath.Join("..", ".."), "--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0"}, args...)...)
+	c.Cmd = exec.Command(exe, append([]string{"--cdk-out", a.Dir, "--source", filepath.Join("..", ".."), "--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0", "--reload=false"}, args...)...)
 	c.Env = append(os.Environ(), asCommand+"=1")
 	c.Stdout, c.Stderr = c.out, c.out
 	if err := c.Start(); err != nil {

@@ -25,6 +25,9 @@ var errHelp = errors.New("help")
 
 type options struct {
 	stack    stack.Config
+	reload   bool
+	synth    string
+	mustBe   bool // ready
 	chaos    chaos.Settings
 	logLevel slog.Level
 }
@@ -47,6 +50,9 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	flags.IntVar(&o.stack.GatewayPort, "gateway-port", env.number("STOWAGE_GATEWAY_PORT", defaultGatewayPort), "`port` for AWS calls; 0: any free one")
 	flags.IntVar(&o.stack.IssuerPort, "issuer-port", env.number("STOWAGE_ISSUER_PORT", 0), "`port` of the token issuer; 0: any free one")
 	flags.IntVar(&o.stack.ConsolePort, "console-port", env.number("STOWAGE_CONSOLE_PORT", defaultConsolePort), "`port` of the page that shows what goes on; 0: any free one")
+	flags.BoolVar(&o.reload, "reload", env.flag("STOWAGE_RELOAD"), "when source is saved, build and swap the functions that it is part of, and apply what it changes of the infrastructure")
+	flags.StringVar(&o.synth, "synth", env.text("STOWAGE_SYNTH", ""), "`command` that writes cdk-out anew, for --reload")
+	flags.BoolVar(&o.mustBe, "must-be-ready", env.flag("STOWAGE_MUST_BE_READY"), "stop with an error when the stack runs but cannot become ready, for one because a function does not build")
 	flags.BoolVar(&o.stack.Reset, "reset", env.flag("RESET"), "throw the state away first")
 	flags.TextVar(&o.logLevel, "log-level", env.level("STOWAGE_LOG_LEVEL"), "least `level` of what is logged: DEBUG, INFO, WARN or ERROR")
 	faults := flags.String("chaos", env.text("STOWAGE_CHAOS", "off"), "`faults` to inject once the stack is ready: \"on\", \"seed=7\" (all, from that seed), \"duplicates=0.2,S3Ingest.kills=0.3\", ... (docs/chaos.md)")

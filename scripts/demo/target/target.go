@@ -43,7 +43,7 @@ func StartLocal(ctx context.Context, binary, state string, out io.Writer) (*Loca
 	if err := os.RemoveAll(state); err != nil {
 		return nil, fmt.Errorf("remove the last run's state: %w", err)
 	}
-	cmd := exec.Command(binary, "--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0")
+	cmd := exec.Command(binary, "--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0", "--reload=false", "--must-be-ready")
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through stop, once
 	if err := cmd.Start(); err != nil {

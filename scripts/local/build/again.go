@@ -26,6 +26,14 @@ func Again(ctx context.Context, moduleDir, outDir string, sources []Source) map[
 	for _, together := range groups(sources) {
 		err := rebuild(ctx, moduleDir, outDir, together, results)
 		for _, s := range together {
+			if _, ok := results[s]; ok {
+				continue
+			}
+			// Alone it may compile: one package that cannot be loaded keeps all from it. And if
+			// not, what the compiler says is about this one.
+			if len(together) > 1 && ctx.Err() == nil {
+				err = rebuild(ctx, moduleDir, outDir, []Source{s}, results)
+			}
 			if _, ok := results[s]; !ok {
 				results[s] = Rebuilt{Err: err}
 			}
@@ -72,7 +80,8 @@ func executable(pkg string) string {
 }
 
 // rebuild compiles a group into a directory of its own, and puts in place what
-// came of it. A package that does not compile does not keep the others from it.
+// came of it; those have results. A package that does not compile does not keep
+// the others from it, as long as it can be loaded.
 func rebuild(ctx context.Context, moduleDir, outDir string, group []Source, results map[Source]Rebuilt) error {
 	if err := os.MkdirAll(outDir, 0o750); err != nil {
 		return fmt.Errorf("make room for binaries: %w", err)
@@ -93,24 +102,14 @@ func rebuild(ctx context.Context, moduleDir, outDir string, group []Source, resu
 	for _, s := range group {
 		built := filepath.Join(fresh, executable(s.Package))
 		if _, err := os.Stat(built); err != nil {
-			results[s] = Rebuilt{Err: blame(buildErr, group, s)}
 			continue
 		}
 		results[s] = replace(filepath.Join(outDir, s.FileName()), built)
 	}
-	return nil
-}
-
-// blame says why a source has no binary.
-func blame(buildErr error, group []Source, s Source) error {
-	switch {
-	case buildErr == nil:
-		return fmt.Errorf("build %s: the compiler wrote no executable", s.Package)
-	case len(group) == 1:
-		return buildErr
+	if buildErr == nil {
+		buildErr = fmt.Errorf("build %s: the compiler wrote no executable", strings.Join(packages, ", "))
 	}
-	_, said, _ := strings.Cut(buildErr.Error(), "\n")
-	return fmt.Errorf("build %s:\n%s", s.Package, said)
+	return buildErr
 }
 
 func replace(binary, built string) Rebuilt {

@@ -67,6 +67,24 @@ func TestAgainReplacesWhatCompilesAndLeavesTheRest(t *testing.T) {
 	}
 }
 
+// TestAgainWithAPackageThatCannotBeLoaded: go build refuses all that it is given
+// together with it.
+func TestAgainWithAPackageThatCannotBeLoaded(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "go.mod"), "module example.com/app\n\ngo 1.24\n")
+	writeFile(t, filepath.Join(dir, "good/main.go"), "package main\n\nfunc main() {}\n")
+	writeFile(t, filepath.Join(dir, "bad/main.go"), "package main\n\nimport _ \"example.com/app/nowhere\"\n\nfunc main() {}\n")
+	good := build.Source{Package: "example.com/app/good", Module: "example.com/app", Tags: "lambda.norpc"}
+	bad := build.Source{Package: "example.com/app/bad", Module: "example.com/app", Tags: "lambda.norpc"}
+	got := build.Again(t.Context(), dir, filepath.Join(dir, "bin"), []build.Source{bad, good})
+	if err := got[good].Err; err != nil {
+		t.Errorf("good: %v", err)
+	}
+	if err := got[bad].Err; err == nil || !strings.Contains(err.Error(), "bad/main.go:3:8") || !strings.Contains(err.Error(), "nowhere") {
+		t.Errorf("bad: %v", err)
+	}
+}
+
 func TestAgainNeedsAProgram(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "go.mod"), "module example.com/app\n\ngo 1.24\n")

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -90,7 +89,7 @@ func launch(t *testing.T, state string) *local {
 	if err := os.Remove(filepath.Join(state, "dev.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	l.cmd = exec.Command(binary, "--cdk-out", "../../../cdk.out", "--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0")
+	l.cmd = exec.Command(binary, "--cdk-out", "../../../cdk.out", "--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0", "--reload=false", "--must-be-ready")
 	l.cmd.Stdout, l.cmd.Stderr = l.out, l.out
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -114,7 +113,7 @@ func launch(t *testing.T, state string) *local {
 			t.Fatalf("the runtime ended:\n%s", l.out)
 		default:
 		}
-		if time.Now().After(deadline) || strings.Contains(l.out.String(), "is not ready") {
+		if time.Now().After(deadline) {
 			l.kill()
 			t.Fatalf("the runtime is not ready:\n%s", l.out)
 		}

@@ -17,6 +17,7 @@ import (
 type follower struct {
 	cfg   Config
 	stack Stack
+	bin   string
 	graph *graph
 	synth *synthesizer
 
@@ -54,14 +55,14 @@ type listing struct {
 	files map[string]bool // that were saved before it was asked
 }
 
-func newFollower(cfg Config, stack Stack) *follower {
+func newFollower(cfg Config, stack Stack, bin string) *follower {
 	f := &follower{
-		cfg: cfg, stack: stack, synth: newSynthesizer(cfg, stack), current: map[string]bool{}, broken: map[string]bool{},
+		cfg: cfg, stack: stack, bin: bin, synth: newSynthesizer(cfg, stack), current: map[string]bool{}, broken: map[string]bool{},
 		pending: map[string]bool{}, files: map[string]bool{}, built: make(chan outcome), listed: make(chan listing), unsettled: map[string]bool{},
 	}
 	for _, b := range stack.Functions() {
 		f.broken[b.Function] = b.Err != nil
-		f.current[b.Function] = b.Err == nil && b.Binary == filepath.Join(cfg.Bin, b.Source.FileName())
+		f.current[b.Function] = b.Err == nil && b.Binary == filepath.Join(bin, b.Source.FileName())
 	}
 	return f
 }
@@ -141,7 +142,8 @@ func (f *follower) about(files []string) (functions map[string]bool, infrastruct
 			continue // its source is not known
 		}
 		// What does not compile may miss something that is in no graph yet.
-		if everything || source && f.broken[b.Function] || f.graph.reaches(b.Source.Package, touched) {
+		ours := f.graph.packages[b.Source.Package] != nil
+		if everything && ours || (everything || source) && f.broken[b.Function] || f.graph.reaches(b.Source.Package, touched) {
 			functions[b.Function] = true
 		}
 	}
@@ -151,7 +153,7 @@ func (f *follower) about(files []string) (functions map[string]bool, infrastruct
 
 // build compiles what is pending.
 func (f *follower) build(ctx context.Context) {
-	job := job{cfg: f.cfg, stack: f.stack, since: f.since, names: f.names(slices.Sorted(maps.Keys(f.files)))}
+	job := job{cfg: f.cfg, stack: f.stack, bin: f.bin, since: f.since, names: f.names(slices.Sorted(maps.Keys(f.files)))}
 	functions := maps.Clone(f.pending)
 	clear(f.pending)
 	for _, b := range f.stack.Functions() {
@@ -259,6 +261,7 @@ func (f *follower) names(files []string) string {
 type job struct {
 	cfg       Config
 	stack     Stack
+	bin       string
 	functions []build.Result
 	current   map[string]bool
 	since     time.Time
@@ -277,7 +280,7 @@ func (j job) run(ctx context.Context) outcome {
 		}
 	}
 	j.cfg.Say("%s saved: building %s", j.names, strings.Join(names, ", "))
-	results := build.Again(ctx, j.cfg.Module, j.cfg.Bin, sources)
+	results := build.Again(ctx, j.cfg.Module, j.bin, sources)
 	if ctx.Err() != nil {
 		done.gaveUp = true
 		// A binary may have been replaced before that and not been swapped.

@@ -35,10 +35,9 @@ type Stack interface {
 	Apply(ctx context.Context) ([]string, error)
 }
 
-// Config says what to watch. Module and Bin are required.
+// Config says what to watch. Module is required.
 type Config struct {
 	Module string   // the directory of the Go module
-	Bin    string   // where binaries go
 	Ignore []string // directories of the module to leave alone: what is written there is no source
 
 	// App is the package of the CDK app. Empty: ./infra.
@@ -105,13 +104,13 @@ func (r *Reloader) Close() error {
 	return nil
 }
 
-// Run keeps the stack in step until ctx ends.
-func (r *Reloader) Run(ctx context.Context, stack Stack) error {
+// Run keeps a stack, whose binaries are in the directory bin, in step until ctx ends.
+func (r *Reloader) Run(ctx context.Context, stack Stack, bin string) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	failed := make(chan error, 1)
 	go func() { failed <- r.watcher.run(ctx) }()
-	f := newFollower(r.cfg, stack)
+	f := newFollower(r.cfg, stack, bin)
 	if err := f.refresh(ctx); err != nil && ctx.Err() == nil {
 		end()
 		return errors.Join(err, <-failed)
