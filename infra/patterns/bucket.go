@@ -168,6 +168,22 @@ func (b *UploadBucket) GrantFinishUploads(grantee awsiam.IGrantable, prefix stri
 		Combine(b.grantKey(grantee, "kms:Decrypt", "kms:GenerateDataKey"))
 }
 
+// GrantSignDownloads allows the grantee to get the versions below prefix, as a
+// presigned request does.
+func (b *UploadBucket) GrantSignDownloads(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
+	return b.grant(grantee, prefix, "s3:GetObjectVersion").Combine(b.grantKey(grantee, "kms:Decrypt"))
+}
+
+// GrantDerive allows the grantee to read the versions below from and to keep what it
+// makes of them below to: to put it with the tag that lets it out of the quarantine,
+// for which its role must also carry the tag of QuarantineWriter, to look at it, and to
+// delete it for good.
+func (b *UploadBucket) GrantDerive(grantee awsiam.IGrantable, from, to string) awsiam.Grant {
+	return b.grant(grantee, from, "s3:GetObjectVersion").
+		Combine(b.grant(grantee, to, "s3:PutObject", "s3:PutObjectTagging", "s3:GetObject", "s3:DeleteObjectVersion")).
+		Combine(b.grantKey(grantee, "kms:Decrypt", "kms:GenerateDataKey"))
+}
+
 // GrantVerify allows the grantee to read, to tag and to delete for good the
 // versions below prefix. To read what is in quarantine and to write tags its
 // role must also carry the tag of QuarantineWriter.

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/jsii-runtime-go"
 
@@ -133,4 +134,22 @@ func exampleCode() *string {
 // count counts the resources of a type.
 func count(stack awscdk.Stack, kind string) int {
 	return len(*assertions.Template_FromStack(stack, nil).FindResources(jsii.String(kind), nil))
+}
+
+// A rule that puts the events of new pictures into a queue.
+func ExampleNewQueueRule() {
+	stack := awscdk.NewStack(awscdk.NewApp(nil), jsii.String("Gallery"), nil)
+
+	bus := patterns.NewEventBus(stack, jsii.String("Events"), &patterns.EventBusProps{Source: jsii.String("photos")})
+	queue := patterns.NewIngestQueue(stack, jsii.String("NewPictures"), &patterns.IngestQueueProps{
+		ConsumerTimeout: awscdk.Duration_Seconds(jsii.Number(30)),
+	})
+	patterns.NewQueueRule(stack, jsii.String("PicturesAdded"), &patterns.QueueRuleProps{
+		Bus:     bus,
+		Pattern: &awsevents.EventPattern{DetailType: jsii.Strings("photo.added")},
+		Queue:   queue,
+	})
+
+	fmt.Println(count(stack, "AWS::Events::Rule"), "rule,", count(stack, "AWS::SQS::Queue"), "queues")
+	// Output: 1 rule, 2 queues
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stowage-dev/stowage/infra/patterns"
 	"github.com/stowage-dev/stowage/shared/catalog"
+	"github.com/stowage-dev/stowage/shared/object"
 )
 
 // addUploadAPI makes the function behind the API, and the role that it assumes
@@ -46,6 +47,7 @@ func (s *Service) addUploadAPI() {
 		MaxSessionDuration: awscdk.Duration_Hours(jsii.Number(1)),
 	})
 	s.data.Content.GrantSignUploads(signer, objectPrefix)
+	s.data.Content.GrantSignDownloads(signer, object.DerivativePrefix)
 	s.data.Content.GrantSeal(signer, objectPrefix)
 	role.AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Actions:   jsii.Strings("sts:AssumeRole"),

@@ -14,7 +14,7 @@ import (
 // Functions are the names of the functions that the app deploys, as they stand
 // below functions/ and in the Dist.
 func Functions() []string {
-	return []string{fnUploadAPI, fnIngest, fnFanout, fnClaims, fnCompleter, fnSweeper}
+	return []string{fnUploadAPI, fnIngest, fnFanout, fnClaims, fnCompleter, fnSweeper, fnDerivatives}
 }
 
 const (
@@ -24,6 +24,8 @@ const (
 	fnClaims    = "token-claims"
 	fnCompleter = "upload-completer"
 	fnSweeper   = "upload-sweeper"
+
+	fnDerivatives = "image-derivatives"
 )
 
 // Service holds what runs: the functions with their mappings, the API, the
@@ -35,6 +37,7 @@ type Service struct {
 	Fanout      *patterns.Function
 	Completer   *patterns.Function
 	Sweeper     *patterns.Function
+	Derivatives *patterns.Function
 	TokenClaims *patterns.Function // nil when another issuer's tokens are taken
 	API         *patterns.HTTPAPI
 	Alarms      *patterns.AlarmTopic
@@ -45,6 +48,7 @@ type Service struct {
 	fanout   *patterns.StreamFanout
 
 	completions *patterns.IngestQueue
+	pictures    *patterns.IngestQueue
 }
 
 // NewService makes the Service stack.
@@ -60,6 +64,7 @@ func NewService(scope constructs.Construct, id string, settings Settings, data *
 	s.addFanout()
 	s.addCompletion()
 	s.addSweeper()
+	s.addDerivatives()
 	issuer, audience := s.addIssuer()
 	s.addAPI(issuer, audience)
 	s.Alarms = patterns.NewAlarmTopic(s.Stack, jsii.String("Alarms"), &patterns.AlarmTopicProps{

@@ -14,12 +14,13 @@ func TestFunctionsRunAsTheyAreBuilt(t *testing.T) {
 		t.Run(string(d.stage), func(t *testing.T) {
 			service := d.service
 			environments := map[string][]string{
-				"UploadApi":       {"STOWAGE_BUCKET", "STOWAGE_COMPLETION_QUEUE_URL", "STOWAGE_CURSOR_SECRET_ARN", "STOWAGE_IDEMPOTENCY_TABLE", "STOWAGE_LOG_LEVEL", "STOWAGE_SIGNER_ROLE_ARN", "STOWAGE_STAGE", "STOWAGE_TABLE"},
-				"S3Ingest":        {"STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
-				"UploadCompleter": {"STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
-				"UploadSweeper":   sweeperEnvironment(d.stage),
-				"StreamFanout":    {"STOWAGE_BUS", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_HOME_REGION", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE"},
-				"TokenClaims":     {"STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"UploadApi":        {"STOWAGE_BUCKET", "STOWAGE_COMPLETION_QUEUE_URL", "STOWAGE_CURSOR_SECRET_ARN", "STOWAGE_IDEMPOTENCY_TABLE", "STOWAGE_LOG_LEVEL", "STOWAGE_SIGNER_ROLE_ARN", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"S3Ingest":         {"STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"UploadCompleter":  {"STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"UploadSweeper":    sweeperEnvironment(d.stage),
+				"ImageDerivatives": {"GOMEMLIMIT", "STOWAGE_BUCKET", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
+				"StreamFanout":     {"STOWAGE_BUS", "STOWAGE_DEAD_LETTER_BUCKET", "STOWAGE_HOME_REGION", "STOWAGE_LOG_LEVEL", "STOWAGE_STAGE"},
+				"TokenClaims":      {"STOWAGE_LOG_LEVEL", "STOWAGE_STAGE", "STOWAGE_TABLE"},
 			}
 			for id, variables := range environments {
 				function := service.one(t, "Service/"+id+"/Default/Resource")
@@ -86,6 +87,11 @@ func TestRolesAllowWhatIsCalledAndNothingElse(t *testing.T) {
 				"Service/TokenClaims/Role/DefaultPolicy/Resource":   append([]string{"dynamodb:Query", "kms:Decrypt"}, own...),
 				"Service/Signer/DefaultPolicy/Resource":             {"kms:Decrypt", "kms:GenerateDataKey", "s3:AbortMultipartUpload", "s3:DeleteObjectVersion", "s3:GetObjectVersion", "s3:ListBucketVersions", "s3:ListMultipartUploadParts", "s3:PutObject"},
 				"Service/UploadSweeper/Role/DefaultPolicy/Resource": append(sweeperActions(d.stage), own...),
+				"Service/ImageDerivatives/Role/DefaultPolicy/Resource": append([]string{
+					"dynamodb:GetItem", "dynamodb:PutItem", "kms:Decrypt", "kms:GenerateDataKey",
+					"s3:DeleteObjectVersion", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectTagging",
+					"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+				}, own...),
 				"Service/UploadCompleter/Role/DefaultPolicy/Resource": append([]string{
 					"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "kms:Decrypt", "kms:GenerateDataKey",
 					"s3:ListBucketVersions", "s3:ListMultipartUploadParts", "s3:PutObject",

@@ -15,7 +15,7 @@ type named struct {
 }
 
 func (s *Service) functions() []named {
-	all := []named{{"UploadApi", s.UploadAPI}, {"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}, {"UploadSweeper", s.Sweeper}}
+	all := []named{{"UploadApi", s.UploadAPI}, {"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}, {"UploadSweeper", s.Sweeper}, {"ImageDerivatives", s.Derivatives}}
 	if s.TokenClaims != nil {
 		all = append(all, named{"TokenClaims", s.TokenClaims})
 	}
@@ -35,7 +35,8 @@ func (s *Service) addAlarms() {
 		s.fanout.MetricGivenUp(), 1)
 	s.addCompletionAlarms()
 	s.addSweeperAlarms()
-	for _, f := range []named{{"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}} {
+	s.addDerivativeAlarms()
+	for _, f := range []named{{"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}, {"ImageDerivatives", s.Derivatives}} {
 		s.watch(f.id+"DeadLetters", f.id+" gave records up: they are in the dead-letter bucket below dead/, with the reason",
 			deadLettered(f.function), 1)
 	}
