@@ -44,6 +44,7 @@ type Resource struct {
 	Attributes map[string]string
 	// Properties are as in the template, resolved. Numbers are json.Number.
 	Properties map[string]any
+	Metadata   map[string]any // likewise
 	DependsOn  []string
 	// AssetDir is the directory of a function's code asset; empty for other types.
 	AssetDir string

@@ -162,6 +162,9 @@ func (s *scope) resource(id string) (Resource, bool, error) {
 		return fail(err)
 	}
 	res.Properties = props
+	if res.Metadata, err = s.evalMap(decl.Metadata); err != nil {
+		return fail(fmt.Errorf("metadata: %w", err))
+	}
 	if res.AssetDir, err = s.assetDir(props); err != nil {
 		return fail(err)
 	}

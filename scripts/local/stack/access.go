@@ -11,6 +11,7 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 	"github.com/stowage-dev/stowage/scripts/local/gateway"
 	"github.com/stowage-dev/stowage/scripts/local/iam/authorize"
+	"github.com/stowage-dev/stowage/scripts/local/iam/usage"
 	"github.com/stowage-dev/stowage/scripts/local/template"
 )
 
@@ -35,7 +36,16 @@ func (s *Stack) defineAccess(m *template.Model) error {
 	return nil
 }
 
-func (s *Stack) openAccess() error { return s.defineAccess(s.Model) }
+func (s *Stack) openAccess() error {
+	if s.cfg.Usage != "" {
+		var err error
+		if s.used, err = usage.Open(s.cfg.Usage); err != nil {
+			return err
+		}
+		s.onClose("the record of used grants", s.used.Close)
+	}
+	return s.defineAccess(s.Model)
+}
 
 // authorize is the interceptor that enforces the policies.
 func (s *Stack) authorize(ctx context.Context, c *gateway.Call) *gateway.Denial {
@@ -46,6 +56,9 @@ func (s *Stack) authorize(ctx context.Context, c *gateway.Call) *gateway.Denial 
 func (s *Stack) decided(o authorize.Outcome) {
 	if !o.Decision.Allowed {
 		s.cfg.Logger.Warn("denied", "why", o.String())
+	}
+	if s.used != nil {
+		s.used.Record(o)
 	}
 }
 

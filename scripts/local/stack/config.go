@@ -30,6 +30,8 @@ type Config struct {
 	DynamoDBEndpoint string
 	// S3Argv starts the S3 engine's process; nil: this binary with s3.Command.
 	S3Argv []string
+	// Usage is the file to which what functions use of their roles is appended. Empty: nobody keeps it.
+	Usage string
 	// Reset throws the state away first.
 	Reset bool
 

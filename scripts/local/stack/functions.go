@@ -151,6 +151,7 @@ func (s *Stack) invoked(r lambda.Report) {
 	if r.FunctionError != "" {
 		s.cfg.Logger.Warn("function failed", "function", r.Function, "error", r.ErrorType, "requestId", r.RequestID, "log", s.state.logs(r.Function+".log"))
 	}
+	s.permitTelemetry(r.Function)
 	s.console.Invoked(r)
 	s.cfg.OnInvoke(r)
 }

@@ -97,6 +97,31 @@ func (s *Stack) permitTrigger(ctx context.Context, event []byte, functionARN str
 	return s.permit(ctx, authorize.Inner{Service: serviceCognito, Source: pool, Action: "lambda:InvokeFunction", Resource: functionARN})
 }
 
+// permitTelemetry asks, once for each function, whether Lambda may write the function's logs and traces
+// with its role. Where it may not, AWS loses them without a word.
+func (s *Stack) permitTelemetry(name string) {
+	m := s.present.Load()
+	i := slices.IndexFunc(m.Functions, func(f *template.Function) bool { return f.Name == name })
+	if _, asked := s.telemetry.LoadOrStore(name, true); asked || i < 0 {
+		return
+	}
+	f := m.Functions[i]
+	group := f.LogGroup
+	if group == "" {
+		group = "/aws/lambda/" + f.Name
+	}
+	stream := "arn:aws:logs:" + s.region + ":" + s.account + ":log-group:" + group + ":log-stream:local"
+	needs := [][2]string{{"logs:CreateLogStream", stream}, {"logs:PutLogEvents", stream}}
+	if f.Tracing {
+		needs = append(needs, [2]string{"xray:PutTraceSegments", "*"}, [2]string{"xray:PutTelemetryRecords", "*"})
+	}
+	for _, need := range needs {
+		if err := s.permitFunction(context.Background(), f.ARN, need[0], need[1]); err != nil {
+			s.cfg.Logger.Warn("on AWS a function's logs or traces would be lost", "function", name, "error", err)
+		}
+	}
+}
+
 // permitEvent asks whether a rule or a schedule may send to an ARN: with the role that its target names,
 // or as EventBridge itself. To dead-letter queues, rules send as themselves.
 func (s *Stack) permitEvent(ctx context.Context, source, target string) error {
@@ -140,10 +165,10 @@ func (s *Stack) checkAccess(m *template.Model) error {
 		if err != nil {
 			return err
 		}
-		return s.permit(ctx, authorize.Inner{Caller: s.session(f.RoleARN, f.Name), Action: action, Resource: resource})
+		return s.permit(ctx, authorize.Inner{Caller: s.session(f.RoleARN, f.Name), Action: action, Resource: resource, Asked: !askedOnce(action)})
 	}
 	for _, f := range m.Functions {
-		check(f.ConstructPath, "Lambda may not assume its role", s.permit(ctx, authorize.Inner{Service: serviceLambda, Action: "sts:AssumeRole", Resource: f.RoleARN}))
+		check(f.ConstructPath, "Lambda may not assume its role", s.permit(ctx, authorize.Inner{Service: serviceLambda, Action: "sts:AssumeRole", Resource: f.RoleARN, Asked: true}))
 		for _, target := range []string{f.Async.OnSuccess, f.Async.OnFailure, f.DeadLetterARN} {
 			if target != "" {
 				check(f.ConstructPath, "its role may not send to "+target, as(f.ARN, sending(target), target))
@@ -162,6 +187,9 @@ func (s *Stack) checkAccess(m *template.Model) error {
 	}
 	return errors.Join(errs...)
 }
+
+// askedOnce says whether an action is one that Lambda takes only when a mapping is made.
+func askedOnce(action string) bool { return action == "sqs:GetQueueAttributes" || action == "s3:ListBucket" }
 
 // mappingNeeds are the actions, with their resources, that Lambda asks a mapping's role for when the
 // mapping is made.

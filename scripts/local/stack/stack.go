@@ -32,6 +32,7 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/gateway"
 	"github.com/stowage-dev/stowage/scripts/local/gateway/identity"
 	"github.com/stowage-dev/stowage/scripts/local/iam/authorize"
+	"github.com/stowage-dev/stowage/scripts/local/iam/usage"
 	"github.com/stowage-dev/stowage/scripts/local/issuer"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
 	"github.com/stowage-dev/stowage/scripts/local/queue"
@@ -72,6 +73,8 @@ type Stack struct {
 	functions   *functions
 	present     atomic.Pointer[template.Model] // what is declared now, after changes in place
 	access      atomic.Pointer[authorize.Authorizer]
+	used        *usage.Recorder // nil: nobody keeps what is used
+	telemetry   sync.Map        // functions whose right to write logs was asked for
 
 	closing chan struct{}
 	once    sync.Once

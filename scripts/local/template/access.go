@@ -1,7 +1,10 @@
 package template
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -34,11 +37,41 @@ func decodeRole(d *decoder, r assembly.Resource) error {
 		ManagedPolicyARNs: p.ManagedPolicyArns, Tags: p.Tags.toMap(), PermissionsBoundary: p.PermissionsBoundary,
 		MaxSession: seconds(p.MaxSessionDuration, time.Hour),
 	}
+	if role.Unused, err = unusedGrants(r); err != nil {
+		return err
+	}
 	for _, inline := range p.Policies {
 		role.Policies = append(role.Policies, Policy{inline.PolicyName, inline.PolicyDocument.raw()})
 	}
 	d.model.Roles = append(d.model.Roles, role)
 	return nil
+}
+
+// unusedPrefix begins the name of a role's metadata that explains an UnusedGrant.
+const unusedPrefix = "UnusedGrant"
+
+func unusedGrants(r assembly.Resource) ([]UnusedGrant, error) {
+	var grants []UnusedGrant
+	for _, name := range slices.Sorted(maps.Keys(r.Metadata)) {
+		if !strings.HasPrefix(name, unusedPrefix) {
+			continue
+		}
+		raw, err := json.Marshal(r.Metadata[name])
+		if err != nil {
+			return nil, fmt.Errorf("metadata %s: %w", name, err)
+		}
+		var grant UnusedGrant
+		in := json.NewDecoder(bytes.NewReader(raw))
+		in.DisallowUnknownFields()
+		if err := in.Decode(&grant); err != nil {
+			return nil, fmt.Errorf("metadata %s must have Actions, Resource and Reason: %w", name, err)
+		}
+		if len(grant.Actions) == 0 || grant.Resource == "" || grant.Reason == "" {
+			return nil, fmt.Errorf("metadata %s must have Actions, Resource and Reason", name)
+		}
+		grants = append(grants, grant)
+	}
+	return grants, nil
 }
 
 type policyProperties struct {

@@ -198,6 +198,15 @@ type Role struct {
 	Tags                map[string]string
 	PermissionsBoundary string
 	MaxSession          time.Duration
+	// Unused are grants that the template itself says nothing uses, and why.
+	Unused []UnusedGrant
+}
+
+// UnusedGrant says why a role is granted what no run uses.
+type UnusedGrant struct {
+	Actions  []string
+	Resource string // as in the policy
+	Reason   string
 }
 
 // Policy is a named policy document.

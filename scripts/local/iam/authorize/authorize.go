@@ -210,13 +210,16 @@ func (a *Authorizer) evaluate(caller *gateway.Caller, requests []iam.Request) ([
 	return outcomes, nil
 }
 
-// observed tells of outcomes and gives the one that denies, if any.
-func (a *Authorizer) observed(outcomes []Outcome) *Outcome {
-	for i := range outcomes {
-		a.cfg.Observe(outcomes[i])
-		if !outcomes[i].Decision.Allowed {
-			return &outcomes[i]
-		}
+func (a *Authorizer) observe(outcomes []Outcome) {
+	for _, o := range outcomes {
+		a.cfg.Observe(o)
+	}
+}
+
+// denial is the outcome that denies, which is the last; nil when there is none.
+func denial(outcomes []Outcome) *Outcome {
+	if n := len(outcomes); n > 0 && !outcomes[n-1].Decision.Allowed {
+		return &outcomes[n-1]
 	}
 	return nil
 }
@@ -230,7 +233,8 @@ func (a *Authorizer) Intercept(ctx context.Context, c *gateway.Call) *gateway.De
 	if err != nil {
 		return &gateway.Denial{Message: err.Error()}
 	}
-	if denied := a.observed(outcomes); denied != nil {
+	a.observe(outcomes)
+	if denied := denial(outcomes); denied != nil {
 		return deny(c, *denied)
 	}
 	return nil

@@ -25,6 +25,8 @@ type Inner struct {
 
 	Action   string // sqs:SendMessage
 	Resource string // ARN
+	// Asked says that nothing is done, and Observe not told: it is asked whether it could be.
+	Asked bool
 }
 
 // ErrDenied is what every error of Permit wraps.
@@ -51,7 +53,10 @@ func (a *Authorizer) Permit(ctx context.Context, in Inner) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDenied, err)
 	}
-	if denied := a.observed(outcomes); denied != nil {
+	if !in.Asked {
+		a.observe(outcomes)
+	}
+	if denied := denial(outcomes); denied != nil {
 		return fmt.Errorf("%w: %s", ErrDenied, denied)
 	}
 	return nil
