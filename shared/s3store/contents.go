@@ -35,7 +35,9 @@ func NewContents(client *s3.Client, bucket string) *Contents {
 func (c *Contents) Versions(ctx context.Context, after string) iter.Seq2[object.Stored, error] {
 	return func(yield func(object.Stored, error) bool) {
 		in := &s3.ListObjectVersionsInput{Bucket: &c.bucket, Prefix: aws.String(object.KeyPrefix)}
+		var last object.Location
 		if key, version, ok := parseMark(after); ok {
+			last = object.Location{Key: key, VersionID: version}
 			in.KeyMarker, in.VersionIdMarker = &key, &version
 		} else if after != "" {
 			yield(object.Stored{}, badMark(after))
@@ -49,6 +51,10 @@ func (c *Contents) Versions(ctx context.Context, after string) iter.Seq2[object.
 			}
 			for _, v := range out.Versions {
 				found := storedVersion(v)
+				if found.Location == last {
+					continue // some servers begin with the marker and not after it
+				}
+				last = found.Location
 				found.Mark = mark(found.Key, found.VersionID)
 				if !yield(found, nil) {
 					return
@@ -62,17 +68,21 @@ func (c *Contents) Versions(ctx context.Context, after string) iter.Seq2[object.
 	}
 }
 
-// Multiparts yields the multipart uploads that take parts, by key, from the one after the
-// given mark on. It ends after an error.
+// Multiparts yields the multipart uploads that take parts, by key, from the given mark on
+// ("": the first): those of the key at which the mark was given come again. It ends after
+// an error.
 func (c *Contents) Multiparts(ctx context.Context, after string) iter.Seq2[object.Parts, error] {
 	return func(yield func(object.Parts, error) bool) {
 		in := &s3.ListMultipartUploadsInput{Bucket: &c.bucket, Prefix: aws.String(object.KeyPrefix)}
-		if key, id, ok := parseMark(after); ok {
-			in.KeyMarker, in.UploadIdMarker = &key, &id
-		} else if after != "" {
+		key, _, ok := parseMark(after)
+		switch {
+		case ok:
+			in.KeyMarker = &key
+		case after != "":
 			yield(object.Parts{}, badMark(after))
 			return
 		}
+		before := after
 		for {
 			out, err := c.client.ListMultipartUploads(ctx, in)
 			if err != nil {
@@ -81,7 +91,14 @@ func (c *Contents) Multiparts(ctx context.Context, after string) iter.Seq2[objec
 			}
 			for _, u := range out.Uploads {
 				found := object.Parts{Key: aws.ToString(u.Key), UploadID: aws.ToString(u.UploadId), BegunAt: aws.ToTime(u.Initiated)}
-				found.Mark = mark(found.Key, found.UploadID)
+				if found.Key != key {
+					// All uploads of the key before have been listed.
+					if key != "" {
+						before = mark(key, "")
+					}
+					key = found.Key
+				}
+				found.Mark = before
 				if !yield(found, nil) {
 					return
 				}

@@ -25,12 +25,19 @@
 // may answer a completion with status 200 and an error, and may have completed what it does
 // not know any more: see CompleteMultipart.
 //
+// # Sealing and sweeping
+//
+// Sealer closes the key of an upload that has ended: docs/decisions/0004-sealed-keys.md says
+// why. Contents lists what a bucket holds, and Inventory does so from the reports of S3
+// Inventory, for whoever looks for bytes without an owner.
+//
 // # IAM
 //
 // The function needs sts:AssumeRole on the signer role and nothing on objects. The signer
-// role needs s3:PutObject, s3:GetObjectVersion, s3:ListMultipartUploadParts and
-// s3:AbortMultipartUpload on the bucket's objects, and the bucket key's kms:GenerateDataKey
-// and kms:Decrypt. What other types need is said with them.
+// role needs s3:PutObject, s3:GetObjectVersion, s3:DeleteObjectVersion,
+// s3:ListMultipartUploadParts and s3:AbortMultipartUpload on the bucket's objects,
+// s3:ListBucketVersions on the bucket, and the bucket key's kms:GenerateDataKey and
+// kms:Decrypt. What other types need is said with them.
 //
 // All types are safe for concurrent use.
 package s3store

@@ -115,7 +115,7 @@ func (s storage) client(transport http.RoundTripper) *s3.Client {
 
 // world is a catalog with the workspace alpha, a bucket, and a clock that the test moves.
 type world struct {
-	t       testing.TB
+	t       *testing.T
 	storage storage
 	objects *s3.Client
 	table   string
@@ -130,7 +130,7 @@ type world struct {
 	written map[string]time.Time
 }
 
-func newWorld(t testing.TB, s storage) *world {
+func newWorld(t *testing.T, s storage) *world {
 	t.Helper()
 	db := ddbtest.Client(nil)
 	w := &world{t: t, storage: s, written: map[string]time.Time{}, table: "sweep-" + ulid.Make().String()}
