@@ -172,11 +172,17 @@ func (b builder) linkOne(ctx context.Context, root, name string) error {
 	return nil
 }
 
+// baseTags leave out what a function never uses: the RPC entry point of the go1.x
+// runtime, and gRPC's request tracing pages, which the X-Ray SDK drags in. Their
+// templates call methods by name, so that the linker must keep every method of every
+// type: that is a third of the binary.
+const baseTags = "lambda.norpc,grpcnotrace"
+
 func (b builder) allTags() string {
 	if b.tags == "" {
-		return "lambda.norpc"
+		return baseTags
 	}
-	return "lambda.norpc," + b.tags
+	return baseTags + "," + b.tags
 }
 
 // buildArgs are the arguments of go build up to the packages. No path of this
