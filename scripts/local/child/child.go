@@ -74,10 +74,20 @@ func (p *Process) keepStderr() {
 		return
 	}
 	both := p.cmd.Stdout != nil && sameWriter(p.cmd.Stdout, p.cmd.Stderr)
-	p.cmd.Stderr = io.MultiWriter(p.cmd.Stderr, p.stderr)
+	p.cmd.Stderr = &unfailing{io.MultiWriter(p.stderr, p.cmd.Stderr)}
 	if both {
 		p.cmd.Stdout = p.cmd.Stderr
 	}
+}
+
+// unfailing drops what a writer does not take. Were the error passed on, the pipe
+// would be closed, and a process that writes to a closed pipe dies: of a full disk
+// that its log is on.
+type unfailing struct{ to io.Writer }
+
+func (u *unfailing) Write(b []byte) (int, error) {
+	_, _ = u.to.Write(b)
+	return len(b), nil
 }
 
 // sameWriter compares writers whose types may not be comparable.

@@ -141,6 +141,21 @@ func TestStderrKeepsTheEndAndStillReachesTheCaller(t *testing.T) {
 	}
 }
 
+// full is a log on a full disk.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestAFullLogEndsNoChild(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "for i in 1 2 3; do echo line $i >&2; sleep 0.05; done")
+	cmd.Stderr = full{}
+	p := start(t, cmd)
+	<-p.Done()
+	if p.Err() != nil || !strings.Contains(p.Stderr(), "line 3") {
+		t.Errorf("it ended with %v after %q", p.Err(), p.Stderr())
+	}
+}
+
 func TestOneWriterForBothOutputsStaysOne(t *testing.T) {
 	var all bytes.Buffer
 	cmd := exec.Command("sh", "-c", `i=0; while [ $i -lt 500 ]; do echo out; echo err >&2; i=$((i+1)); done`)
