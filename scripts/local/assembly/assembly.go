@@ -10,9 +10,11 @@
 package assembly
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -242,21 +244,41 @@ func (l *stringOrList) UnmarshalJSON(b []byte) error {
 
 // readJSON decodes one file, keeping numbers as they are written.
 func readJSON(path string, into any, strict bool) error {
-	f, err := os.Open(path)
+	raw, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%s is missing; run the synthesis again", filepath.Base(path))
 	}
 	if err != nil {
 		return fmt.Errorf("open %s: %w", filepath.Base(path), err)
 	}
-	defer f.Close()
-	dec := json.NewDecoder(f)
+	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	if strict {
 		dec.DisallowUnknownFields()
 	}
-	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("decode %s: %w", filepath.Base(path), err)
+	if err = dec.Decode(into); err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("something follows the document")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("decode %s, line %d: %w (it was edited by hand, or cut short: synthesize it again)",
+			filepath.Base(path), line(raw, dec, err), err)
 	}
 	return nil
+}
+
+// line is where a file could not be decoded, counted from 1.
+func line(raw []byte, dec *json.Decoder, err error) int {
+	offset := dec.InputOffset()
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		offset = syntax.Offset
+	}
+	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		offset = kind.Offset
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		offset = int64(len(raw))
+	}
+	return 1 + bytes.Count(raw[:min(max(offset, 0), int64(len(raw)))], []byte("\n"))
 }
