@@ -140,7 +140,13 @@ func (s *Stack) start(ctx context.Context) error {
 	}
 	s.onClose("the state", s.state.close)
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	s.onClose("background work", func() error { end(); return nil })
+	var background sync.WaitGroup
+	background.Go(func() { s.state.watchDisk(life, s.cfg.Logger) })
+	s.onClose("background work", func() error {
+		end()
+		background.Wait()
+		return nil
+	})
 	defer context.AfterFunc(ctx, end)() // until the start is over, whoever gives it up ends everything
 
 	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openAccess, s.openQueues, s.openConsole} {

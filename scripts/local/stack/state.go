@@ -47,6 +47,9 @@ func openState(dir string, reset bool) (state, error) {
 		return s, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	s.lock = lock
+	if err := errors.Join(s.checkVersion(reset), s.checkDisk()); err != nil {
+		return s, errors.Join(err, s.close())
+	}
 	if err := s.prepare(reset); err != nil {
 		return s, errors.Join(err, s.close())
 	}
@@ -69,6 +72,9 @@ func (s state) prepare(reset bool) error {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("clear the state: %w", err)
 		}
+	}
+	if err := os.WriteFile(s.path(versionFile), []byte(stateVersion+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the state's version: %w", err)
 	}
 	for _, dir := range []string{s.data(), s.data("s3"), s.data("bus"), s.data("issuer"), s.data("secrets"), s.logs(), s.bin()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
