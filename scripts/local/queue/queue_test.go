@@ -165,6 +165,49 @@ func TestLongPolling(t *testing.T) {
 	})
 }
 
+// TestDelaysAreNoticed by a receiver that waits already.
+func TestDelaysAreNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openWith(t, named("q"))
+		go func() {
+			time.Sleep(time.Second)
+			send(t, b, "q", queue.Message{Body: "late", Delay: ptr(time.Second)})
+			time.Sleep(500 * time.Millisecond)
+			send(t, b, "q", queue.Message{Body: "early", Delay: ptr(100 * time.Millisecond)})
+		}()
+		for _, want := range []struct {
+			body  string
+			after time.Duration
+		}{{"early", 1600 * time.Millisecond}, {"late", 400 * time.Millisecond}} {
+			start := time.Now()
+			got, err := b.Receive(context.Background(), prefix+"q", queue.ReceiveInput{Wait: ptr(20 * time.Second)})
+			if after := time.Since(start); err != nil || !slices.Equal(bodies(got), []string{want.body}) || after != want.after {
+				t.Errorf("got %q after %s, %v; want %q after %s", bodies(got), after, err, want.body, want.after)
+			}
+		}
+	})
+}
+
+// TestEarlierVisibilityIsNoticed by a receiver that waits already.
+func TestEarlierVisibilityIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := openWith(t, named("q"))
+		send(t, b, "q", text("a"))
+		m := receive(t, b, "q", 1)[0]
+		go func() {
+			time.Sleep(time.Second)
+			if err := b.ChangeVisibility(context.Background(), prefix+"q", m.ReceiptHandle, 2*time.Second); err != nil {
+				t.Error(err)
+			}
+		}()
+		start := time.Now()
+		got, err := b.Receive(context.Background(), prefix+"q", queue.ReceiveInput{Wait: ptr(20 * time.Second)})
+		if err != nil || len(got) != 1 || time.Since(start) != 3*time.Second {
+			t.Errorf("got %d messages after %s, %v", len(got), time.Since(start), err)
+		}
+	})
+}
+
 func TestReceiveEndsWithItsContextAndTheBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openWith(t, named("q"))

@@ -67,7 +67,7 @@ type queueState struct {
 	dedup    map[string]duplicate
 	counts   [3]int // by status
 
-	changed   chan struct{} // closed, and replaced, when messages become visible
+	changed   chan struct{} // closed, and replaced, when messages become visible or the next one will do so earlier
 	lastPurge time.Time
 	lastSweep time.Time // of dedup
 }
@@ -110,7 +110,7 @@ func (q *queueState) add(m *message) {
 	if m.status == visible {
 		q.show(m)
 	} else {
-		heap.Push(&q.waiting, waitEntry{m.due, m, m.version})
+		q.reschedule(m, m.due)
 	}
 }
 
@@ -137,11 +137,15 @@ func (q *queueState) hide(m *message, due time.Time) {
 	q.reschedule(m, due)
 }
 
-// reschedule changes when a waiting message becomes visible.
+// reschedule changes when a waiting message becomes visible. Receivers that wait look
+// again if it is the next one.
 func (q *queueState) reschedule(m *message, due time.Time) {
 	m.due = due
 	m.version++
 	heap.Push(&q.waiting, waitEntry{due, m, m.version})
+	if q.waiting[0].m == m {
+		q.wake()
+	}
 }
 
 // reveal makes a waiting message visible again.
