@@ -24,9 +24,12 @@ type answer struct {
 	body   bytes.Buffer
 }
 
-func (a *answer) Header() http.Header         { return a.header }
-func (a *answer) WriteHeader(status int)      { a.status = status }
-func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
+func (a *answer) Header() http.Header    { return a.header }
+func (a *answer) WriteHeader(status int) { a.status = status }
+func (a *answer) Write(b []byte) (int, error) {
+	a.body.Write(b)
+	return len(b), nil
+}
 
 // ask sends a service a call with another body. The signature was checked before.
 func ask(next serve, r *http.Request, call *gateway.Call, body object) *answer {

@@ -181,7 +181,7 @@ func (c *Chaos) strike(s source, f Fault) (*rand.Rand, bool) {
 
 // numbersFor are the random numbers of one occasion.
 func numbersFor(seed uint64, s source, f Fault, n uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(seed^hash(s.String()+" "+string(f)), n)) //nolint:gosec // they must be repeatable
+	return rand.New(rand.NewPCG(seed^hash(s.String()+" "+string(f)), n))
 }
 
 // hash is FNV-1a, which will not change.

@@ -188,7 +188,7 @@ func (s sender) Send(ctx context.Context, queueARN string, m queue.Message) (que
 	at := source{s.kind, lastPart(queueARN)}
 	if numbers, struck := s.chaos.strike(at, Duplicates); struck {
 		if _, err := s.next.Send(ctx, queueARN, s.held(m, fraction(numbers, s.chaos.Settings().MaxDelay))); err != nil {
-			return queue.Sent{}, err //nolint:wrapcheck // as if it were sent alone
+			return queue.Sent{}, err
 		}
 	}
 	for _, f := range []Fault{Delays, Reorder} {
@@ -196,7 +196,7 @@ func (s sender) Send(ctx context.Context, queueARN string, m queue.Message) (que
 			m = s.held(m, fraction(numbers, s.chaos.Settings().MaxDelay))
 		}
 	}
-	return s.next.Send(ctx, queueARN, m) //nolint:wrapcheck // transparent
+	return s.next.Send(ctx, queueARN, m)
 }
 
 // held is a message that can be received d later than it could.

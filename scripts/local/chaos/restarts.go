@@ -59,7 +59,7 @@ func (r *restarts) restart(ctx context.Context, service string) error {
 	defer cancel()
 	begun := time.Now()
 	if err := r.engines[service].Restart(ctx); err != nil {
-		return err //nolint:wrapcheck // engines name themselves
+		return err
 	}
 	r.logger.Info("an engine was killed and started again", "service", service, "took", time.Since(begun))
 	return nil

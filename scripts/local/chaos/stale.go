@@ -15,13 +15,14 @@ import (
 // replicaSlot holds the replica that stale reads of indexes are served from. It
 // is started when it is first needed; until it is there, reads are fresh.
 type replicaSlot struct {
-	cfg Config
+	cfg    Config
+	ctx    context.Context //nolint:containedctx // of the start; it ends with close
+	cancel context.CancelFunc
 
 	mu      sync.Mutex
 	state   replicaState
 	replica Replica
 	handler http.Handler
-	stop    context.CancelFunc
 	work    sync.WaitGroup
 }
 
@@ -34,7 +35,11 @@ const (
 	replicaGone // it could not be started, or has been closed
 )
 
-func newReplicaSlot(cfg Config) *replicaSlot { return &replicaSlot{cfg: cfg} }
+func newReplicaSlot(cfg Config) *replicaSlot {
+	s := &replicaSlot{cfg: cfg}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
 
 // reader is the replica's handler, or nil while there is none. Lag gives how long
 // the replica waits before it applies changes.
@@ -42,10 +47,8 @@ func (s *replicaSlot) reader(lag func() time.Duration) http.Handler {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == replicaAbsent && s.cfg.Replica != nil {
-		var ctx context.Context
-		ctx, s.stop = context.WithCancel(context.Background())
 		s.state = replicaStarting
-		s.work.Go(func() { s.start(ctx, lag) })
+		s.work.Go(func() { s.start(lag) })
 	}
 	if s.state != replicaUp {
 		return nil
@@ -53,18 +56,18 @@ func (s *replicaSlot) reader(lag func() time.Duration) http.Handler {
 	return s.handler
 }
 
-func (s *replicaSlot) start(ctx context.Context, lag func() time.Duration) {
-	replica, err := s.cfg.Replica(ctx, lag)
-	var handler http.Handler
-	if err == nil {
-		handler, err = gateway.NewProxy(replica.Endpoint())
-	}
+func (s *replicaSlot) start(lag func() time.Duration) {
+	replica, err := s.cfg.Replica(s.ctx, lag)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.replica = replica
+	var handler http.Handler
+	if err == nil {
+		s.replica = replica
+		handler, err = gateway.NewProxy(replica.Endpoint())
+	}
 	if err != nil {
 		s.state = replicaGone
-		if ctx.Err() == nil {
+		if s.ctx.Err() == nil {
 			s.cfg.Logger.Error("indexes do not lag: their replica did not start", "error", err)
 		}
 		return
@@ -77,10 +80,8 @@ func (s *replicaSlot) start(ctx context.Context, lag func() time.Duration) {
 func (s *replicaSlot) close() error {
 	s.mu.Lock()
 	s.state = replicaGone
-	if s.stop != nil {
-		s.stop()
-	}
 	s.mu.Unlock()
+	s.cancel()
 	s.work.Wait()
 	if s.replica == nil {
 		return nil

@@ -57,6 +57,8 @@ type Config struct {
 	Items   ItemScanner // needed for Tables
 	Objects ObjectStore // needed for Buckets
 
+	Chaos http.Handler // the test API of faults, below /chaos/; nil: there is none
+
 	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
 	Token  string           // of this run. Empty: a random one
@@ -127,6 +129,9 @@ func (c *Console) Start(context.Context) error {
 	}()
 	return nil
 }
+
+// Token is what every request that changes something carries in X-Console-Token.
+func (c *Console) Token() string { return c.cfg.Token }
 
 // URL is where the page is.
 func (c *Console) URL() string { return "http://" + c.cfg.Listener.Addr().String() }

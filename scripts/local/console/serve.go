@@ -38,6 +38,9 @@ func (c *Console) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /data/buckets/{name}", c.serveObjects)
 	mux.HandleFunc("GET /data/buckets/{name}/object", c.serveObject)
 	mux.HandleFunc("GET /data/buckets/{name}/content", c.serveContent)
+	if c.cfg.Chaos != nil {
+		mux.Handle("/chaos/", http.StripPrefix("/chaos", c.cfg.Chaos))
+	}
 	return c.guard(mux), nil
 }
 

@@ -27,7 +27,7 @@ func (s *Stack) openConsole() error {
 	s.hold("the console", l)
 	s.tracing = newTracing(s.Model.Tables)
 	cfg := console.Config{
-		Listener: l, Broker: s.Broker, Items: s.tableClient(), Objects: s.bucketClient(), Logger: s.cfg.Logger, Now: s.cfg.Now,
+		Listener: l, Broker: s.Broker, Items: s.tableClient(), Objects: s.bucketClient(), Chaos: s.Chaos.Handler(), Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	for _, f := range s.Model.Functions {
 		cfg.Functions = append(cfg.Functions, f.Name)

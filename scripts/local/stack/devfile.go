@@ -26,6 +26,8 @@ type DevFile struct {
 	Region           string            `json:"region"`
 	// ConsoleURL is the page that shows what goes on.
 	ConsoleURL string `json:"consoleUrl"`
+	// ConsoleToken is what requests to it that change something carry in X-Console-Token.
+	ConsoleToken string `json:"consoleToken"`
 	// Events is the JSON-lines file to which every event put on a bus is appended.
 	Events string `json:"events"`
 	// TokenURL issues further tokens to people on the command line.
@@ -41,7 +43,7 @@ func (s *Stack) Dev(tokens map[string]string) DevFile {
 		APIURL: s.APIURL(), Tokens: tokens, Bucket: s.contentBucket(), Table: s.catalogTable(),
 		S3Endpoint: s.GatewayURL(), DynamoDBEndpoint: s.GatewayURL(), Region: s.region,
 		AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey,
-		ConsoleURL: s.ConsoleURL(), Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token", PID: os.Getpid(),
+		ConsoleURL: s.ConsoleURL(), ConsoleToken: s.console.Token(), Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token", PID: os.Getpid(),
 	}
 }
 

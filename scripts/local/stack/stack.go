@@ -149,12 +149,15 @@ func (s *Stack) start(ctx context.Context) error {
 	})
 	defer context.AfterFunc(ctx, end)() // until the start is over, whoever gives it up ends everything
 
-	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openAccess, s.openQueues, s.openConsole} {
+	for _, step := range []func() error{s.loadModel, s.openIdentity, s.openAccess, s.openQueues} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
 	s.openChaos()
+	if err := s.openConsole(); err != nil {
+		return err
+	}
 	var early errgroup.Group
 	var binaries []build.Result
 	early.Go(func() error { return s.startDynamoDB(life) })

@@ -86,7 +86,7 @@ func (l *load) newWorker(n int) *worker {
 	if err != nil {
 		panic(err) // the URL is the stack's own
 	}
-	return &worker{load: l, client: c, numbers: rand.New(rand.NewPCG(l.plan.faults.Seed, uint64(n)))} //nolint:gosec // repeatable
+	return &worker{load: l, client: c, numbers: rand.New(rand.NewPCG(l.plan.faults.Seed, uint64(n)))}
 }
 
 func (w *worker) operation(ctx context.Context, i int) {

@@ -24,7 +24,7 @@ func (e *Engine) Restart(ctx context.Context) error {
 	}
 	defer e.tasks.Done()
 	if err = process.Stop(0); err == nil {
-		err = e.relaunch(ctx) //nolint:contextcheck // the process lives longer than the call
+		err = e.relaunch(ctx)
 	}
 	if err == nil {
 		return nil
@@ -56,7 +56,7 @@ func (e *Engine) detach() (*child.Process, error) {
 
 func (e *Engine) relaunch(ctx context.Context) error {
 	for {
-		err := e.launch(e.life)
+		err := e.launch(e.life) //nolint:contextcheck // the process lives longer than the call
 		switch {
 		case err == nil && e.closed(): // Close did not see the new process
 			return e.current().Stop(stopGrace)
