@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	workers = 12 // half of them in each of two workspaces
+	workers = 32 // half of them in each of two workspaces
 	paths   = 20 // of a workspace
 )
 
