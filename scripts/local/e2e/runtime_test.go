@@ -76,20 +76,22 @@ func (o *output) String() string {
 }
 
 type devFile struct {
-	APIURL string            `json:"apiUrl"`
-	Tokens map[string]string `json:"tokens"`
-	Events string            `json:"events"`
+	APIURL     string            `json:"apiUrl"`
+	S3Endpoint string            `json:"s3Endpoint"`
+	Tokens     map[string]string `json:"tokens"`
+	Events     string            `json:"events"`
 }
 
-// launch starts the runtime and waits until it is ready.
-func launch(t *testing.T, state string) *local {
+// launch starts the runtime and waits until it is ready. Further flags override its own.
+func launch(t *testing.T, state string, flags ...string) *local {
 	t.Helper()
 	l := &local{state: state, ended: make(chan struct{}), out: &output{}}
 	// A runtime that was killed leaves its file until the next one starts.
 	if err := os.Remove(filepath.Join(state, "dev.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	l.cmd = exec.Command(binary, "--cdk-out", "../../../cdk.out", "--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0", "--reload=false", "--must-be-ready")
+	l.cmd = exec.Command(binary, append([]string{"--cdk-out", "../../../cdk.out", "--state", state,
+		"--api-port", "0", "--gateway-port", "0", "--console-port", "0", "--reload=false", "--must-be-ready"}, flags...)...)
 	l.cmd.Stdout, l.cmd.Stderr = l.out, l.out
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,3 @@
+// What of Uppy the page imports, to be bundled.
+export { default as AwsS3 } from '@uppy/aws-s3'
+export { default as Uppy } from '@uppy/core'

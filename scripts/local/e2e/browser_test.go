@@ -1,0 +1,149 @@
+package e2e_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// chromium finds the browser. Without one the test is skipped, and fails in CI.
+func chromium(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("STOWAGE_CHROMIUM"); path != "" {
+		return path
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	const message = "no Chromium to upload with: install it (Debian: apt-get install chromium), or name it in STOWAGE_CHROMIUM"
+	if os.Getenv("CI") == "true" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+	return ""
+}
+
+// newBrowser starts a headless browser.
+func newBrowser(t *testing.T, path string) context.Context {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WSURLReadTimeout(2*time.Minute))
+	if os.Getuid() == 0 { // Chromium's sandbox refuses root
+		options = append(options, chromedp.NoSandbox)
+	}
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Run(ctx); err != nil { // starts it
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// tab is a tab of a headless browser.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+
+	mu         sync.Mutex
+	parts      []int // that PUTs were sent for
+	complaints []string
+}
+
+func openTab(t *testing.T, browser context.Context) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser)
+	t.Cleanup(cancel)
+	b := &tab{t: t, ctx: ctx}
+	chromedp.ListenTarget(ctx, b.watch)
+	if err := chromedp.Run(ctx, log.Enable(), network.Enable()); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// watch notes the parts that are sent, and what the page complains of.
+func (b *tab) watch(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		if u, err := url.Parse(e.Request.URL); err == nil && e.Request.Method == http.MethodPut && u.Query().Has("partNumber") {
+			n, _ := strconv.Atoi(u.Query().Get("partNumber")) // 0 is no part
+			b.parts = append(b.parts, n)
+		}
+	case *runtime.EventExceptionThrown:
+		b.complaints = append(b.complaints, e.ExceptionDetails.Error())
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.LevelError {
+			b.complaints = append(b.complaints, e.Entry.Text+" "+e.Entry.URL)
+		}
+	}
+}
+
+// sent gives the parts that PUTs were sent for since it was called last.
+func (b *tab) sent() []int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	parts := b.parts
+	b.parts = nil
+	return parts
+}
+
+func (b *tab) complained() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Join(b.complaints, "\n")
+}
+
+func (b *tab) do(actions ...chromedp.Action) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		b.t.Fatalf("%v\nthe page said:\n%s", err, b.complained())
+	}
+}
+
+// sees waits until an expression is true on the page.
+func (b *tab) sees(expression string) {
+	b.t.Helper()
+	b.do(chromedp.Poll(expression, nil, chromedp.WithPollingInterval(50*time.Millisecond)))
+}
+
+// visit opens the page, ready for a file.
+func (b *tab) visit(origin string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(origin))
+	b.sees(`window.page !== undefined`)
+}
+
+// pick picks a file, as a person does with the page's input.
+func (b *tab) pick(path string) {
+	b.t.Helper()
+	b.do(chromedp.SetUploadFiles("#file", []string{path}, chromedp.ByQuery))
+}
+
+// slow limits how many bytes a second the page can send; -1: no limit.
+func slow(bytesPerSecond float64) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		_, err := network.EmulateNetworkConditionsByRule(false, []*network.Conditions{{
+			DownloadThroughput: -1, UploadThroughput: bytesPerSecond,
+		}}).Do(ctx)
+		return err
+	})
+}
