@@ -37,7 +37,7 @@ export function stowage(uppy, { api, token, workspace, describe = byName, memory
   function stateOf(fileID) {
     if (!uploads.has(fileID)) {
       // The same key again finds the upload whose answer was lost.
-      uploads.set(fileID, { id: null, idempotencyKey: crypto.randomUUID(), partCount: 0, signed: new Map() })
+      uploads.set(fileID, { id: null, idempotencyKey: crypto.randomUUID(), stored: false, partCount: 0, signed: new Map() })
     }
     return uploads.get(fileID)
   }
@@ -65,8 +65,8 @@ export function stowage(uppy, { api, token, workspace, describe = byName, memory
     for (const part of parts) state.signed.set(part.partNumber, part)
   }
 
-  // putObject opens the upload and answers with its PUT. On a retry the bytes may have
-  // arrived, only the answer to them was lost: then there is nothing left to send.
+  // putObject opens the upload and answers with its PUT. When the file is tried again, the
+  // bytes may have arrived before: then there is nothing left to send.
   async function putObject(fileID) {
     const digest = await crypto.subtle.digest('SHA-256', await uppy.getFile(fileID).data.arrayBuffer())
     const sha256 = btoa(String.fromCharCode(...new Uint8Array(digest)))
@@ -160,8 +160,8 @@ export function stowage(uppy, { api, token, workspace, describe = byName, memory
   // settle waits until the bytes are verified, and makes a refusal an error of the file.
   async function settle(fileID) {
     const file = uppy.getFile(fileID)
-    const id = uploads.get(fileID)?.id
-    if (!file || file.error || !id) return
+    const { id, stored } = uploads.get(fileID) ?? {}
+    if (!file || !id || (file.error && !stored)) return
     uppy.emit('postprocess-progress', file, { mode: 'indeterminate', message: 'Verifying' })
     let upload = await call('GET', `/v1/uploads/${id}`)
     for (let pause = 250; !ended(upload) && uppy.getFile(fileID); pause = Math.min(2 * pause, 5000)) {
@@ -172,6 +172,11 @@ export function stowage(uppy, { api, token, workspace, describe = byName, memory
     forget(fileID)
     if (upload.state === 'available') {
       uppy.setFileMeta(fileID, { objectId: upload.objectId })
+      if (file.error) {
+        uppy.setState({ error: null })
+        uppy.setFileState(fileID, { error: null })
+        uppy.emit('upload-success', uppy.getFile(fileID), { status: 200, body: { key: fileID } })
+      }
     } else {
       uppy.emit('upload-error', uppy.getFile(fileID), new Error(upload.reason?.detail ?? `The upload is ${upload.state}`))
     }
@@ -180,6 +185,11 @@ export function stowage(uppy, { api, token, workspace, describe = byName, memory
 
   uppy.addPreProcessor((fileIDs) => Promise.all(fileIDs.map(takeUp)))
   uppy.addPostProcessor((fileIDs) => Promise.all(fileIDs.map(settle)))
+  uppy.on('upload-error', (file, error) => {
+    // Keys are write-once. Uppy sent the file again because the answer to its first PUT was
+    // lost; that the second is refused says that the first arrived.
+    if (file && error.status === 412 && uploads.has(file.id)) uploads.get(file.id).stored = true
+  })
   uppy.on('file-removed', (file) => {
     const id = uploads.get(file.id)?.id
     forget(file.id)

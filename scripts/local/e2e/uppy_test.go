@@ -196,9 +196,10 @@ func TestUppy(t *testing.T) {
 	browser := newBrowser(t, path)
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, *local, *tab, string)
+		run  func(*local, *tab, string)
 	}{
 		{"a small file goes in one PUT", uppySingle},
+		{"the answer to the PUT is lost", uppyLostAnswer},
 		{"a large file goes in parts", uppyMultipart},
 		{"pause and resume", uppyPause},
 		{"reload and resume", uppyReload},
@@ -206,11 +207,12 @@ func TestUppy(t *testing.T) {
 		{"a refused file", uppyRefused},
 		{"what the bucket lets a page do", uppyCORS},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, l, openTab(t, browser), origin) })
+		t.Run(test.name, func(t *testing.T) { test.run(l, openTab(t, browser), origin) })
 	}
 }
 
-func uppySingle(t *testing.T, l *local, b *tab, origin string) {
+func uppySingle(l *local, b *tab, origin string) {
+	t := b.t
 	for _, size := range []int{0, 1, 1 << 20} {
 		path, content := chosen(t, "single-"+strconv.Itoa(size)+".txt", size)
 		b.visit(origin)
@@ -225,7 +227,22 @@ func uppySingle(t *testing.T, l *local, b *tab, origin string) {
 	}
 }
 
-func uppyMultipart(t *testing.T, l *local, b *tab, origin string) {
+// uppyLostAnswer cuts the connection once storage has taken the file. Uppy sends it again,
+// which storage refuses: it has the file.
+func uppyLostAnswer(l *local, b *tab, origin string) {
+	t := b.t
+	path, content := chosen(t, "lost-answer.txt", 5000)
+	b.visit(origin)
+	lost := b.loseAnswer(l.dev.S3Endpoint)
+	b.pick(path)
+	l.has(t, b.stored(), content)
+	if !lost() {
+		t.Error("no answer was lost")
+	}
+}
+
+func uppyMultipart(l *local, b *tab, origin string) {
+	t := b.t
 	path, content := chosen(t, "multipart.txt", uppyFileSize)
 	b.visit(origin)
 	b.pick(path)
@@ -245,7 +262,8 @@ func (b *tab) uploadID() (id string) {
 	return id
 }
 
-func uppyPause(t *testing.T, l *local, b *tab, origin string) {
+func uppyPause(l *local, b *tab, origin string) {
+	t := b.t
 	path, content := chosen(t, "paused.txt", uppyFileSize)
 	b.visit(origin)
 	b.do(chromedp.Evaluate(`page.pauseAfter = 2`, nil))
@@ -269,7 +287,8 @@ func uppyPause(t *testing.T, l *local, b *tab, origin string) {
 }
 
 // uppyReload leaves the page in the middle of a part, comes back and picks the file again.
-func uppyReload(t *testing.T, l *local, b *tab, origin string) {
+func uppyReload(l *local, b *tab, origin string) {
+	t := b.t
 	path, content := chosen(t, "reloaded.txt", uppyFileSize)
 	b.visit(origin)
 	b.do(slow(2 << 20))
@@ -292,7 +311,8 @@ func uppyReload(t *testing.T, l *local, b *tab, origin string) {
 	}
 }
 
-func uppyCancel(t *testing.T, l *local, b *tab, origin string) {
+func uppyCancel(l *local, b *tab, origin string) {
+	t := b.t
 	path, _ := chosen(t, "cancelled.txt", uppyFileSize)
 	b.visit(origin)
 	b.do(chromedp.Evaluate(`page.pauseAfter = 1`, nil))
@@ -316,7 +336,8 @@ func uppyCancel(t *testing.T, l *local, b *tab, origin string) {
 }
 
 // uppyRefused uploads a program, which the workspace does not take, under an innocent name.
-func uppyRefused(t *testing.T, _ *local, b *tab, origin string) {
+func uppyRefused(_ *local, b *tab, origin string) {
+	t := b.t
 	program, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
@@ -343,7 +364,8 @@ func through(first, last int) []int {
 
 // uppyCORS sends to storage from the page's origin and from another, what a page may send
 // and what it may not.
-func uppyCORS(t *testing.T, l *local, b *tab, origin string) {
+func uppyCORS(l *local, b *tab, origin string) {
+	t := b.t
 	elsewhere := strings.Replace(origin, "127.0.0.1", "localhost", 1)
 	for i, test := range []struct {
 		name, origin, header string
