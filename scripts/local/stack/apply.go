@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -97,24 +98,19 @@ func (s *Stack) apply(ctx context.Context, before, m *template.Model) error {
 	if err := s.defineAccess(m); err != nil {
 		return err
 	}
-	if err := s.Broker.Configure(queues(m)); err != nil {
-		return fmt.Errorf("change the queues: %w", err)
-	}
 	s.roles.replace(roles)
-	former := s.present.Swap(m) // from here on new processes have the new roles
-	if err := s.putFunctions(ctx, before, m); err != nil {
-		s.present.Store(former)
-		return err
-	}
+	s.present.Store(m) // from here on new processes have the new roles
 	for _, step := range []func() error{
+		func() error { return s.Broker.Configure(queues(m)) },
+		func() error { return s.putFunctions(ctx, before, m) },
 		func() error { return s.Bus.Configure(busOf(m)) },
 		func() error { return s.notifier.Configure(notifications(m)) },
 		func() error { return s.runner.Configure(queueMappings, streamMappings) },
 		func() error { return s.defineAPIs(m) },
 	} {
 		if err := step(); err != nil {
-			s.present.Store(former)
-			return err
+			s.present.Store(before)
+			return errors.Join(err, s.defineAccess(before))
 		}
 	}
 	return nil

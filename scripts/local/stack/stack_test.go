@@ -135,6 +135,15 @@ func get(t *testing.T, url, token string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
+func countItems(t *testing.T, s *stack.Stack) int {
+	t.Helper()
+	out, err := dynamodb.NewFromConfig(clients(s)).Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String(s.Dev(nil).Table)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(out.Count)
+}
+
 func TestStateOutlivesARestartButNotAReset(t *testing.T) {
 	a := stacktest.New(t, recorderDir)
 	cfg := config(a, t.TempDir())
@@ -155,15 +164,8 @@ func TestStateOutlivesARestartButNotAReset(t *testing.T) {
 		a.Await(t, "kept")
 		key, secret = s.Dev(nil).AccessKeyID, s.Dev(nil).SecretAccessKey
 	})
-	items := func(s *stack.Stack) int {
-		out, err := dynamodb.NewFromConfig(clients(s)).Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String(s.Dev(nil).Table)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return int(out.Count)
-	}
 	run(cfg, func(s *stack.Stack) {
-		if n := items(s); n != 1 {
+		if n := countItems(t, s); n != 1 {
 			t.Errorf("%d items after a restart, want 1", n)
 		}
 		if d := s.Dev(nil); d.AccessKeyID != key || d.SecretAccessKey != secret {
@@ -172,7 +174,7 @@ func TestStateOutlivesARestartButNotAReset(t *testing.T) {
 	})
 	cfg.Reset = true
 	run(cfg, func(s *stack.Stack) {
-		if n := items(s); n != 0 {
+		if n := countItems(t, s); n != 0 {
 			t.Errorf("%d items after a reset, want 0", n)
 		}
 	})

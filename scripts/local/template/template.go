@@ -14,6 +14,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/stowage-dev/stowage/scripts/local/assembly"
@@ -160,7 +162,22 @@ func properties[P any](r assembly.Resource) (P, error) {
 	if err != nil {
 		return p, fmt.Errorf("encode properties: %w", err)
 	}
-	return p, strictJSON(raw, &p)
+	if err = strictJSON(raw, &p); err != nil && !strings.Contains(err.Error(), "property ") {
+		err = fmt.Errorf("property %s: %w", culprit[P](r.Properties), err)
+	}
+	return p, err
+}
+
+// culprit is the first property that does not decode by itself: an error of a
+// value does not know where the value stands.
+func culprit[P any](properties map[string]any) string {
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		raw, err := json.Marshal(map[string]any{name: properties[name]})
+		if err != nil || strictJSON(raw, new(P)) != nil {
+			return name
+		}
+	}
+	return "?"
 }
 
 // strictJSON decodes raw, refusing members that into does not know.
