@@ -266,6 +266,14 @@ func TestOptions(t *testing.T) {
 		{name: "no switch", vars: map[string]string{"RESET": "perhaps"}, err: `RESET: want 1 or 0, have "perhaps"`},
 		{name: "no level", vars: map[string]string{"STOWAGE_LOG_LEVEL": "loud"}, err: "STOWAGE_LOG_LEVEL"},
 		{name: "unknown flag", args: []string{"--colour"}, err: "colour"},
+		{name: "nothing is reloaded unless it is asked for", want: func(o options) bool { return !o.reload && !o.mustBe && o.synth == "" }},
+		{name: "make dev reloads", vars: map[string]string{"STOWAGE_RELOAD": "1", "STOWAGE_SYNTH": "make synth STAGE=dev"}, want: func(o options) bool { return o.reload && o.synth == "make synth STAGE=dev" }},
+		{name: "a flag switches it off", args: []string{"--reload=false"}, vars: map[string]string{"STOWAGE_RELOAD": "1"}, want: func(o options) bool { return !o.reload }},
+		{name: "calm unless it is asked for", vars: map[string]string{"STOWAGE_SEED": "7"}, want: func(o options) bool { return len(o.chaos.Rates) == 0 }},
+		{name: "hostile from a seed", args: []string{"--chaos", "seed=7"}, vars: map[string]string{"STOWAGE_SEED": "8"}, want: func(o options) bool { return o.chaos.Seed == 7 && len(o.chaos.Rates) > 10 }},
+		{name: "a seed of its own", vars: map[string]string{"STOWAGE_CHAOS": "kills=0.1", "STOWAGE_SEED": "8"}, want: func(o options) bool { return o.chaos.Seed == 8 && len(o.chaos.Rates) == 1 }},
+		{name: "no fault", args: []string{"--chaos", "kils=1"}, err: "--chaos: "},
+		{name: "no seed", vars: map[string]string{"STOWAGE_CHAOS": "on", "STOWAGE_SEED": "x"}, err: "STOWAGE_SEED: "},
 		{name: "argument", args: []string{"now"}, err: `unexpected argument "now"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
