@@ -80,7 +80,7 @@ func TestSetRefusesWhatCannotBe(t *testing.T) {
 		"ingest.kills=0.1":    `there is no source "ingest"`,
 		"on,max-delay=16m":    "max-delay",
 		"on,linger=-1ns":      "linger",
-		"nowhere.throttles=1": "and dynamodb, events, s3, secretsmanager, sqs, sts, Ingest",
+		"nowhere.throttles=1": "and dynamodb, events, lambda, s3, secretsmanager, sqs, sts, Ingest",
 	} {
 		s, err := chaos.Parse(text)
 		if err != nil {

@@ -119,6 +119,8 @@ func throttle(numbers *rand.Rand, call *gateway.Call) *gateway.Denial {
 		d.Message = "Throughput exceeds the current capacity of your table or index."
 	case "sqs":
 		d.Code, d.Message = "RequestThrottled", "Request is throttled."
+	case "lambda":
+		d.Status, d.Code, d.Message = http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded."
 	case "sts":
 		d.Code = "Throttling"
 	}

@@ -192,7 +192,7 @@ func checkScope(r Rate, d Description, names []string) error {
 }
 
 func serviceNames() []string {
-	return []string{"dynamodb", "events", "s3", "secretsmanager", "sqs", "sts"}
+	return []string{"dynamodb", "events", "lambda", "s3", "secretsmanager", "sqs", "sts"}
 }
 
 func faultNames() []Fault {
