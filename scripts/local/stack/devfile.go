@@ -16,14 +16,18 @@ import (
 type DevFile struct {
 	APIURL string `json:"apiUrl"`
 	// Tokens are access tokens by the workspace that their user owns.
-	Tokens           map[string]string `json:"tokens"`
-	Bucket           string            `json:"bucket"`
-	Table            string            `json:"table"`
-	S3Endpoint       string            `json:"s3Endpoint"`
-	DynamoDBEndpoint string            `json:"dynamodbEndpoint"`
-	AccessKeyID      string            `json:"accessKeyId"`
-	SecretAccessKey  string            `json:"secretAccessKey"`
-	Region           string            `json:"region"`
+	Tokens map[string]string `json:"tokens"`
+	Bucket string            `json:"bucket"`
+	// DeadLetterBucket gets the records that stream mappings give up, and
+	// DeadLetterQueues, by their URLs, the messages that other queues do.
+	DeadLetterBucket string   `json:"deadLetterBucket"`
+	DeadLetterQueues []string `json:"deadLetterQueues"`
+	Table            string   `json:"table"`
+	S3Endpoint       string   `json:"s3Endpoint"`
+	DynamoDBEndpoint string   `json:"dynamodbEndpoint"`
+	AccessKeyID      string   `json:"accessKeyId"`
+	SecretAccessKey  string   `json:"secretAccessKey"`
+	Region           string   `json:"region"`
 	// ConsoleURL is the page that shows what goes on.
 	ConsoleURL string `json:"consoleUrl"`
 	// ConsoleToken is what requests to it that change something carry in X-Console-Token.
@@ -41,6 +45,7 @@ type DevFile struct {
 func (s *Stack) Dev(tokens map[string]string) DevFile {
 	return DevFile{
 		APIURL: s.APIURL(), Tokens: tokens, Bucket: s.contentBucket(), Table: s.catalogTable(),
+		DeadLetterBucket: s.deadLetterBucket(), DeadLetterQueues: s.deadLetterQueues(),
 		S3Endpoint: s.GatewayURL(), DynamoDBEndpoint: s.GatewayURL(), Region: s.region,
 		AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey,
 		ConsoleURL: s.ConsoleURL(), ConsoleToken: s.console.Token(), Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token", PID: os.Getpid(),
@@ -54,6 +59,29 @@ func (s *Stack) contentBucket() string {
 		return ""
 	}
 	return s.Model.Buckets[i].Name
+}
+
+// deadLetterBucket is the first bucket that a mapping gives records up to.
+func (s *Stack) deadLetterBucket() string {
+	for _, m := range s.Model.Mappings {
+		i := slices.IndexFunc(s.Model.Buckets, func(b *template.Bucket) bool { return b.ARN == m.OnFailureARN })
+		if i >= 0 {
+			return s.Model.Buckets[i].Name
+		}
+	}
+	return ""
+}
+
+// deadLetterQueues are the queues that others give messages up to.
+func (s *Stack) deadLetterQueues() []string {
+	var urls []string
+	for _, q := range s.Model.Queues {
+		redrives := func(other *template.Queue) bool { return other.RedriveTargetARN == q.ARN }
+		if slices.ContainsFunc(s.Model.Queues, redrives) {
+			urls = append(urls, q.URL)
+		}
+	}
+	return urls
 }
 
 // catalogTable is the table that has a stream.

@@ -66,7 +66,7 @@ func (s *Stack) services(store *secrets.Store) (map[string]http.Handler, error) 
 	s.roles.replace(roles)
 	services := map[string]http.Handler{
 		gateway.S3: objects, gateway.DynamoDB: tables, gateway.DynamoDBStreams: tables,
-		"sqs": s.Broker, "events": s.Bus, "sts": &s.roles, "secretsmanager": store,
+		"sqs": s.Broker, "events": s.Bus, "sts": &s.roles, "secretsmanager": store, "lambda": s.Host,
 	}
 	for name, service := range services {
 		services[name] = s.Chaos.Service(name, service)
