@@ -47,6 +47,9 @@ type Config struct {
 	// QueueRetryDelay is when a message that a function has failed can be received again. Nil: when
 	// its visibility time-out ends, as on AWS.
 	QueueRetryDelay *time.Duration
+	// StreamRetryDelay is the wait before retry n (from 1) of a batch of a stream. Nil: longer each time,
+	// up to 10 seconds.
+	StreamRetryDelay func(retry int) time.Duration
 }
 
 func (c Config) withDefaults() (Config, error) {

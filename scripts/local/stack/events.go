@@ -87,7 +87,7 @@ func notifications(m *template.Model) []sources.BucketNotifications {
 func (s *Stack) startSources(ctx context.Context) error {
 	cfg := sources.Config{
 		Invoker: s.Host, Broker: s.Broker, Sender: s.Broker, Objects: objectPutter{s}, Permit: s.permitFunction, StreamEndpoint: s.DynamoDB.Endpoint(),
-		CheckpointPath: s.state.data("checkpoints.db"), Delivery: s.Chaos, QueueRetryDelay: s.cfg.QueueRetryDelay, Origin: s.tracing.origin, Region: s.region, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		CheckpointPath: s.state.data("checkpoints.db"), Delivery: s.Chaos, QueueRetryDelay: s.cfg.QueueRetryDelay, StreamRetryDelay: s.cfg.StreamRetryDelay, Origin: s.tracing.origin, Region: s.region, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	var err error
 	if cfg.Queues, cfg.Streams, err = mappings(s.Model); err != nil {

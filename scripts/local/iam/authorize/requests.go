@@ -18,7 +18,7 @@ func (a *Authorizer) requests(ctx context.Context, c *gateway.Call) ([]iam.Reque
 	var requests []iam.Request
 	who := principalOf(c.Caller)
 	for _, action := range c.Actions {
-		keys, err := a.conditionKeys(ctx, c, action)
+		keys, missing, err := a.conditionKeys(ctx, c, action)
 		if err != nil {
 			return nil, err
 		}
@@ -34,6 +34,11 @@ func (a *Authorizer) requests(ctx context.Context, c *gateway.Call) ([]iam.Reque
 				Principal: who, Action: dependent.action, Resource: dependent.key, ResourceAccount: a.cfg.Account, Context: keys,
 			})
 		}
+		if missing { // whoever may not list the bucket does not learn that there is nothing
+			requests = append(requests, iam.Request{
+				Principal: who, Action: "s3:ListBucket", Resource: "arn:aws:s3:::" + action.Object.Bucket, ResourceAccount: a.cfg.Account, Context: a.global(c),
+			})
+		}
 	}
 	return requests, nil
 }
@@ -45,9 +50,9 @@ func principalOf(caller *gateway.Caller) iam.Principal {
 	return iam.Principal{ARN: caller.PrincipalARN, RoleARN: caller.RoleARN, UserID: caller.UserID}
 }
 
-// conditionKeys are all keys of one action of a call.
-func (a *Authorizer) conditionKeys(ctx context.Context, c *gateway.Call, action operation.Action) (iam.Context, error) {
-	keys := a.global(c)
+// conditionKeys are all keys of one action of a call, and whether it reads an object that is not there.
+func (a *Authorizer) conditionKeys(ctx context.Context, c *gateway.Call, action operation.Action) (keys iam.Context, missing bool, err error) {
+	keys = a.global(c)
 	keys.Set("aws:ResourceAccount", a.cfg.Account)
 	if target := a.resourceOf(action.Resource); target != nil && action.Object == nil { // S3's tags are its objects'
 		for k, v := range target.Tags {
@@ -56,7 +61,7 @@ func (a *Authorizer) conditionKeys(ctx context.Context, c *gateway.Call, action 
 	}
 	switch c.Service {
 	case gateway.S3:
-		return keys, a.s3Keys(ctx, c, action, keys)
+		missing, err = a.s3Keys(ctx, c, action, keys)
 	case gateway.DynamoDB:
 		a.dynamoDBKeys(c, action, keys)
 	case "sts":
@@ -68,7 +73,7 @@ func (a *Authorizer) conditionKeys(ctx context.Context, c *gateway.Call, action 
 	case "kms":
 		a.kmsKeys(c, keys)
 	}
-	return keys, nil
+	return keys, missing, err
 }
 
 // global are the keys that every request has

@@ -16,8 +16,9 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/iam"
 )
 
-// s3Keys adds the keys of "Actions, resources, and condition keys for Amazon S3".
-func (a *Authorizer) s3Keys(ctx context.Context, c *gateway.Call, action operation.Action, keys iam.Context) error {
+// s3Keys adds the keys of "Actions, resources, and condition keys for Amazon S3". It also says whether an
+// object is read that is not there, for which GetObject and its kin ask for s3:ListBucket too.
+func (a *Authorizer) s3Keys(ctx context.Context, c *gateway.Call, action operation.Action, keys iam.Context) (missing bool, err error) {
 	request := parametersOf(c.Request)
 	keys.Set("s3:ResourceAccount", a.cfg.Account)
 	keys.Set("s3:TlsVersion", "1.3")
@@ -44,9 +45,10 @@ func (a *Authorizer) s3Keys(ctx context.Context, c *gateway.Call, action operati
 		keys.Set("s3:ObjectCreationOperation", "false")
 	}
 	if err := requestTags(c, request, action, keys); err != nil {
-		return err
+		return false, err
 	}
-	return a.existingTags(ctx, action, keys)
+	found, err := a.existingTags(ctx, action, keys)
+	return err == nil && !found && slices.Contains([]string{"GetObject", "HeadObject", "GetObjectAttributes"}, c.Name), err
 }
 
 // s3Headers are the headers, or query parameters of a presigned URL, that are condition keys.
@@ -135,23 +137,23 @@ func requestTags(c *gateway.Call, request parameters, action operation.Action, k
 }
 
 // existingTags adds the tags of the very version that an action is about, for the actions that have the
-// key. (Retention, legal hold and deletion do not.)
-func (a *Authorizer) existingTags(ctx context.Context, action operation.Action, keys iam.Context) error {
+// key (retention, legal hold and deletion do not), and says whether there is such a version.
+func (a *Authorizer) existingTags(ctx context.Context, action operation.Action, keys iam.Context) (found bool, err error) {
 	o := action.Object
 	if o == nil || o.Key == "" || a.cfg.ObjectTags == nil {
-		return nil
+		return true, nil
 	}
 	switch strings.Replace(action.Name, "ObjectVersion", "Object", 1) {
 	case "s3:GetObject", "s3:GetObjectAcl", "s3:GetObjectTagging", "s3:GetObjectAttributes", "s3:PutObjectAcl", "s3:PutObjectTagging", "s3:DeleteObjectTagging":
 	default:
-		return nil
+		return true, nil
 	}
-	tags, _, err := a.cfg.ObjectTags(ctx, o.Bucket, o.Key, o.VersionID)
+	tags, found, err := a.cfg.ObjectTags(ctx, o.Bucket, o.Key, o.VersionID)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errLookup, err)
+		return false, fmt.Errorf("%w: %w", errLookup, err)
 	}
 	for k, v := range tags {
 		keys.Set("s3:ExistingObjectTag/"+k, v)
 	}
-	return nil
+	return found, nil
 }
