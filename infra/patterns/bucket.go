@@ -165,7 +165,7 @@ func (b *UploadBucket) GrantSignUploads(grantee awsiam.IGrantable, prefix string
 func (b *UploadBucket) GrantFinishUploads(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
 	return b.grant(grantee, prefix, "s3:PutObject", "s3:ListMultipartUploadParts").
 		Combine(b.grantList(grantee, prefix, "s3:ListBucketVersions")).
-		Combine(b.grantKey(grantee, "kms:Decrypt", "kms:GenerateDataKey"))
+		Combine(b.grantKey(grantee, "kms:Decrypt"))
 }
 
 // GrantSignDownloads allows the grantee to get the versions below prefix, as a

@@ -303,3 +303,27 @@ func TestGrantsEndAtThePrefix(t *testing.T) {
 		t.Errorf("the grant is on %s (%v)", text, err)
 	}
 }
+
+// TestReasonsTravelInTheTemplate: scripts/privileges reads them from the role's metadata.
+func TestReasonsTravelInTheTemplate(t *testing.T) {
+	stack := newStack()
+	role := awsiam.NewRole(stack, jsii.String("Role"), &awsiam.RoleProps{AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil)})
+	patterns.ExplainUnused(role, jsii.String("arn:aws:s3:::one"), "first", "s3:ListBucket", "s3:GetObject")
+	patterns.ExplainUnused(role, role.RoleArn(), "second", "sts:AssumeRole")
+	for _, body := range *assertions.Template_FromStack(stack, nil).FindResources(jsii.String("AWS::IAM::Role"), nil) {
+		metadata := (*body)["Metadata"].(map[string]any)
+		want := map[string]any{"Actions": []any{"s3:ListBucket", "s3:GetObject"}, "Resource": "arn:aws:s3:::one", "Reason": "first"}
+		if diff := cmp.Diff(want, metadata["UnusedGrant1"]); diff != "" {
+			t.Error(diff)
+		}
+		if second, ok := metadata["UnusedGrant2"].(map[string]any); !ok || second["Reason"] != "second" {
+			t.Errorf("metadata: %v", metadata)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an empty reason was taken")
+		}
+	}()
+	patterns.ExplainUnused(role, role.RoleArn(), "", "sts:AssumeRole")
+}

@@ -53,6 +53,8 @@ func (s *Service) addUploadAPI() {
 		Actions:   jsii.Strings("sts:AssumeRole"),
 		Resources: &[]*string{signer.RoleArn()},
 	}))
+	patterns.ExplainUnused(role, signer.RoleArn(),
+		"the signer's trust policy names this role, which suffices within one account; said on both sides, as IAM wants it of two accounts", "sts:AssumeRole")
 	s.UploadAPI.SetEnvironment("STOWAGE_SIGNER_ROLE_ARN", signer.RoleArn())
 	output(s.Stack, "CursorSecret", "Secret of the key that seals cursors", secret.SecretArn())
 }
