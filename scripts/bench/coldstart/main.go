@@ -35,8 +35,8 @@ type variant struct {
 
 func variants() []variant {
 	return []variant{
-		{name: "traced", tags: "lambda.norpc,grpcnotrace", bytes: 24e6, ratio: 3.0},
-		{name: "notrace", tags: "lambda.norpc,grpcnotrace,notrace", bytes: 12e6, ratio: 2.2},
+		{name: "traced", tags: "lambda.norpc,grpcnotrace,nethttpomithttp2", bytes: 24e6, ratio: 3.0},
+		{name: "notrace", tags: "lambda.norpc,grpcnotrace,nethttpomithttp2,notrace", bytes: 12e6, ratio: 2.2},
 	}
 }
 
