@@ -175,8 +175,8 @@ func (b builder) linkOne(ctx context.Context, root, name string) error {
 // baseTags leave out what a function never uses: the RPC entry point of the go1.x
 // runtime, and gRPC's request tracing pages, which the X-Ray SDK drags in. Their
 // templates call methods by name, so that the linker must keep every method of every
-// type: that is a third of the binary. And HTTP/2, which none of the services that they
-// call speaks.
+// type: that is a third of the binary. And HTTP/2: the services that they call take
+// HTTP/1.1.
 const baseTags = "lambda.norpc,grpcnotrace,nethttpomithttp2"
 
 func (b builder) allTags() string {
