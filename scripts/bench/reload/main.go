@@ -1,13 +1,15 @@
 // Command reload measures how long it takes from saving a Go file to the first
-// answer of a function that runs the new code, beside `go build` alone, and fails
-// when the difference is over its budget.
+// answer of a function that runs the new code, and fails when that is more than
+// the time of the `go build` in between and a budget.
 //
 //	go run ./scripts/bench/reload [-rounds 9] [-budget 150ms]
 //
 // It works on a copy of the functions in a directory of its own: a function with
 // all that s3-ingest links answers with a constant of the package ingest, which is
-// saved anew in each round. Both measurements take turns, so that whatever else
-// the machine does meets both alike; the figures are medians.
+// saved anew in each round. What is beyond the build is measured around that very
+// build, so that a busy machine does not blur it; beside it stands a go build of
+// the same change in another copy, where nothing follows the source. Both take
+// turns; the figures are medians.
 package main
 
 import (
@@ -37,6 +39,9 @@ const (
 )
 
 func main() {
+	if filepath.Base(os.Args[0]) == "go" {
+		os.Exit(timed(os.Args[1:]))
+	}
 	rounds := flag.Int("rounds", 9, "how often each is measured")
 	budget := flag.Duration("budget", 150*time.Millisecond, "most that a save may take beyond go build; 0: any")
 	flag.Parse()
@@ -59,6 +64,10 @@ func run(ctx context.Context, rounds int, budget time.Duration) (err error) {
 		dir: filepath.Join(dir, "module"), bin: filepath.Join(dir, "bin"), swapped: make(chan struct{}, 1),
 		source: build.Source{Package: module + "/functions/" + function, Module: module, Tags: tags},
 	}
+	clock, err := newClock(dir)
+	if err != nil {
+		return err
+	}
 	apart := &bench{dir: filepath.Join(dir, "apart"), source: b.source} // where nothing follows the source
 	for _, to := range []string{b.dir, apart.dir} {
 		if err := copySource(to); err != nil {
@@ -70,7 +79,7 @@ func run(ctx context.Context, rounds int, budget time.Duration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
-	var alone, saved []time.Duration
+	var alone, saved, beyond []time.Duration
 	for i := range rounds + 1 {
 		a, err := apart.build(ctx, fmt.Sprint("alone-", i))
 		if err != nil {
@@ -80,20 +89,20 @@ func run(ctx context.Context, rounds int, budget time.Duration) (err error) {
 		if err != nil {
 			return err
 		}
+		built, err := clock.lastBuild()
+		if err != nil {
+			return err
+		}
 		if i > 0 { // the first round warms the caches
-			alone, saved = append(alone, a), append(saved, s)
+			alone, saved, beyond = append(alone, a), append(saved, s), append(beyond, s-built)
 		}
 	}
-	return report(alone, saved, budget)
+	return report(alone, saved, beyond, budget)
 }
 
-func report(alone, saved []time.Duration, budget time.Duration) error {
-	beyond := make([]time.Duration, len(saved))
-	for i := range saved {
-		beyond[i] = saved[i] - alone[i]
-	}
-	fmt.Printf("go build alone          %6d ms\nsave to first answer    %6d ms\nbeyond go build         %6d ms (median of the rounds' differences)\n",
-		median(alone).Milliseconds(), median(saved).Milliseconds(), median(beyond).Milliseconds())
+func report(alone, saved, beyond []time.Duration, budget time.Duration) error {
+	fmt.Printf("go build, where nothing follows the source  %6d ms\nsave to first answer                        %6d ms\n  of which beyond its own go build          %6d ms (budget %d)\n",
+		median(alone).Milliseconds(), median(saved).Milliseconds(), median(beyond).Milliseconds(), budget.Milliseconds())
 	if budget > 0 && median(beyond) > budget {
 		return fmt.Errorf("a save takes %s longer than go build, over the budget of %s", median(beyond).Round(time.Millisecond), budget)
 	}
