@@ -73,6 +73,7 @@ func logLevel(name string) slog.Level {
 // process. When the handler cannot be built it says why in the log and exits.
 // It does not return.
 func Start(build func(*Runtime) (lambda.Handler, error)) {
+	useMemory(os.LookupEnv)
 	rt, err := NewRuntime(os.LookupEnv, os.Stdout)
 	if err != nil {
 		fail(err)

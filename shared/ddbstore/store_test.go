@@ -55,7 +55,12 @@ func (b *bench) now() time.Time {
 // workspace creates a workspace with a quota over 4 shards.
 func (b *bench) workspace(id string, q workspace.Quota) workspace.Workspace {
 	b.t.Helper()
-	w := workspace.Workspace{ID: id, Name: id, CreatedAt: b.now(), CreatedBy: "owner", UpdatedAt: b.now(), Quota: q, Shards: 4}
+	return b.sharded(id, q, 4)
+}
+
+func (b *bench) sharded(id string, q workspace.Quota, shards int) workspace.Workspace {
+	b.t.Helper()
+	w := workspace.Workspace{ID: id, Name: id, CreatedAt: b.now(), CreatedBy: "owner", UpdatedAt: b.now(), Quota: q, Shards: shards}
 	if err := b.CreateWorkspace(b.t.Context(), w, workspace.Member{Workspace: id, Sub: "owner", Role: workspace.Owner}); err != nil {
 		b.t.Fatalf("create workspace %s: %v", id, err)
 	}
