@@ -8,12 +8,16 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"sync"
 	"time"
 )
 
-// copyBuffer is how much of a body is copied at once: with 32 KB, a PUT is half as fast.
-const copyBuffer = 256 << 10
+// copyBuffer is how much of a body is copied at once: with 32 KB, a PUT is half as fast. At most
+// maxBuffers of that size are in use; whoever comes then copies by smallBuffer.
+const (
+	copyBuffer  = 256 << 10
+	maxBuffers  = 32
+	smallBuffer = 32 << 10
+)
 
 // maxIdle is how many connections to an engine are kept for the next calls.
 const maxIdle = 256
@@ -28,7 +32,7 @@ func NewProxy(endpoint string) (http.Handler, error) {
 	if target.Scheme != "http" || target.Host == "" {
 		return nil, fmt.Errorf("gateway: the engine's URL %q is not http://<host>:<port>", endpoint)
 	}
-	return &httputil.ReverseProxy{
+	return &proxy{relay: &relay{address: target.Host, idle: make(chan *engineConn, maxIdle)}, forward: &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = target.Scheme, target.Host
 			p.Out.URL.RawQuery = p.In.URL.RawQuery // the signature covers it as it is
@@ -43,10 +47,25 @@ func NewProxy(endpoint string) (http.Handler, error) {
 			MaxIdleConns:          maxIdle,
 			MaxIdleConnsPerHost:   maxIdle,
 		},
-		BufferPool:   &buffers{},
+		BufferPool:   newBuffers(),
 		ErrorLog:     log.New(io.Discard, "", 0), // what it says, the client sees
 		ErrorHandler: unreachable,
-	}, nil
+	}}, nil
+}
+
+// proxy passes requests on to an engine.
+type proxy struct {
+	relay   *relay
+	forward *httputil.ReverseProxy
+}
+
+// ServeHTTP implements http.Handler.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if relayed(r) {
+		p.relay.ServeHTTP(w, r)
+		return
+	}
+	p.forward.ServeHTTP(w, r)
 }
 
 // unreachable answers for an engine that does not.
@@ -63,16 +82,33 @@ func unreachable(w http.ResponseWriter, r *http.Request, err error) {
 	})
 }
 
-// buffers reuses copy buffers.
-type buffers struct{ pool sync.Pool }
+// buffers lends copy buffers.
+type buffers struct{ large chan []byte }
+
+func newBuffers() *buffers {
+	b := &buffers{large: make(chan []byte, maxBuffers)}
+	for range maxBuffers {
+		b.large <- nil // made when it is needed
+	}
+	return b
+}
 
 // Get implements httputil.BufferPool.
 func (b *buffers) Get() []byte {
-	if p, ok := b.pool.Get().(*[]byte); ok {
-		return *p
+	select {
+	case p := <-b.large:
+		if p == nil {
+			p = make([]byte, copyBuffer)
+		}
+		return p
+	default:
+		return make([]byte, smallBuffer)
 	}
-	return make([]byte, copyBuffer)
 }
 
 // Put implements httputil.BufferPool.
-func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
+func (b *buffers) Put(p []byte) {
+	if len(p) == copyBuffer {
+		b.large <- p
+	}
+}

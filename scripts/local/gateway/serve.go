@@ -59,7 +59,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d := g.admit(r.Context(), c); d != nil {
 		WriteError(answer, c, d)
 	} else {
-		r = c.Request // interceptors may have given it a context of its own
+		r = c.Request                                                           // interceptors may have given it a context of its own
 		c.Request = r.WithContext(context.WithValue(r.Context(), callKey{}, c)) //nolint:contextcheck // it comes from the request
 		g.cfg.Services[c.Service].ServeHTTP(answer, c.Request)
 	}
@@ -213,6 +213,11 @@ func (r *recorder) WriteHeader(status int) {
 		r.status, r.wrote = status, true
 	}
 	r.ResponseWriter.WriteHeader(status)
+}
+
+// ReadFrom lets the server's writer take the bytes from where they are, in the kernel.
+func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
+	return io.Copy(r.ResponseWriter, src) //nolint:wrapcheck // as it is
 }
 
 // Unwrap gives http.ResponseController what the server's writer can do.
