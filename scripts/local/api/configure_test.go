@@ -37,14 +37,14 @@ func TestConfigureReplacesTheRoutes(t *testing.T) {
 	if err := s.Configure(api.Config{Routes: []api.Route{{Key: "GET /new", Integration: integration}}, Stages: []api.Stage{{Name: "$default"}}}); err != nil {
 		t.Fatal(err)
 	}
-	if resp, body := do(t, "GET", s.URL()+"/new", ""); resp.StatusCode != 200 || body != "ok" {
+	if resp, body := do(t, "GET", s.URL()+"/new", ""); resp.StatusCode != http.StatusOK || body != "ok" {
 		t.Errorf("/new: %d %s", resp.StatusCode, body)
 	}
-	if resp, _ := do(t, "GET", s.URL()+"/old", ""); resp.StatusCode != 404 {
+	if resp, _ := do(t, "GET", s.URL()+"/old", ""); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("/old: %d", resp.StatusCode)
 	}
 	close(release)
-	if status := <-underWay; status != 200 {
+	if status := <-underWay; status != http.StatusOK {
 		t.Errorf("the request under way got %d", status)
 	}
 }
@@ -55,7 +55,7 @@ func TestConfigureRefusesAsAWhole(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `route "FETCH /x"`) {
 		t.Errorf("err = %v", err)
 	}
-	if resp, _ := do(t, "GET", s.URL()+"/anything", ""); resp.StatusCode != 200 {
+	if resp, _ := do(t, "GET", s.URL()+"/anything", ""); resp.StatusCode != http.StatusOK {
 		t.Errorf("the old route is gone: %d", resp.StatusCode)
 	}
 }

@@ -260,7 +260,7 @@ func (def *definition) handle(ctx context.Context, ex *exchange) answer {
 	if len(event) > maxEvent {
 		return failure(http.StatusRequestEntityTooLarge, "Request Entity Too Large")
 	}
-	return def.integrate(ex, event)
+	return def.integrate(ex, event) //nolint:contextcheck // the function goes on when its caller has left
 }
 
 // findStage picks the stage that the first segment names, or $default, and the path below it.

@@ -83,7 +83,7 @@ func (w *watcher) add(dir string, found func(file string)) error {
 		case path != w.root && w.skips(path):
 			return filepath.SkipDir
 		}
-		return w.fs.Add(path) //nolint:wrapcheck // wrapped below
+		return w.fs.Add(path)
 	})
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("watch %s: the system's limit of watches is reached: raise fs.inotify.max_user_watches, or switch reloading off with --reload=false: %w", dir, err)

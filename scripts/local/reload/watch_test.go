@@ -76,8 +76,12 @@ func next(t *testing.T, dir string, batches <-chan batch) string {
 func TestHabitsOfEditors(t *testing.T) {
 	const fresh = "package b\n"
 	for name, write := range map[string]func(t *testing.T, file string){
-		"in place": func(t *testing.T, file string) { save(t, file, fresh) },
+		"in place": func(t *testing.T, file string) {
+			t.Helper()
+			save(t, file, fresh)
+		},
 		"in steps": func(t *testing.T, file string) {
+			t.Helper()
 			f, err := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -93,10 +97,12 @@ func TestHabitsOfEditors(t *testing.T) {
 			}
 		},
 		"renamed over": func(t *testing.T, file string) {
+			t.Helper()
 			save(t, file+".tmp", fresh)
 			rename(t, file+".tmp", file)
 		},
 		"moved away and written anew": func(t *testing.T, file string) {
+			t.Helper()
 			probe := filepath.Join(filepath.Dir(file), "4913")
 			save(t, probe, "")
 			if err := os.Remove(probe); err != nil {
@@ -110,6 +116,7 @@ func TestHabitsOfEditors(t *testing.T) {
 			}
 		},
 		"with a swap and a lock file": func(t *testing.T, file string) {
+			t.Helper()
 			dir := filepath.Dir(file)
 			save(t, filepath.Join(dir, ".a.go.swp"), "x")
 			if err := os.Symlink("me@here", filepath.Join(dir, ".#a.go")); err != nil {
@@ -119,6 +126,7 @@ func TestHabitsOfEditors(t *testing.T) {
 			save(t, file, fresh)
 		},
 		"with a safe-write copy": func(t *testing.T, file string) {
+			t.Helper()
 			save(t, file+"___jb_tmp___", fresh)
 			rename(t, file, file+"___jb_old___")
 			rename(t, file+"___jb_tmp___", file)
@@ -127,6 +135,7 @@ func TestHabitsOfEditors(t *testing.T) {
 			}
 		},
 		"and formatted at once": func(t *testing.T, file string) {
+			t.Helper()
 			save(t, file, "package  b")
 			time.Sleep(10 * time.Millisecond)
 			save(t, file, fresh)

@@ -95,7 +95,7 @@ func (s *Stack) apply(ctx context.Context, before, m *template.Model) error {
 	if err != nil {
 		return err
 	}
-	if err := s.defineAccess(m); err != nil {
+	if err := s.defineAccess(m); err != nil { //nolint:contextcheck // what it asks of policies is answered at once
 		return err
 	}
 	s.roles.replace(roles)
@@ -110,7 +110,7 @@ func (s *Stack) apply(ctx context.Context, before, m *template.Model) error {
 	} {
 		if err := step(); err != nil {
 			s.present.Store(before)
-			return errors.Join(err, s.defineAccess(before))
+			return errors.Join(err, s.defineAccess(before)) //nolint:contextcheck // likewise
 		}
 	}
 	return nil
@@ -138,7 +138,7 @@ func (s *Stack) putFunctions(ctx context.Context, before, m *template.Model) err
 		built[b.Function] = b
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return fmt.Errorf("build the new functions: %w", context.Cause(ctx))
 	}
 	for _, f := range m.Functions {
 		if old := known[f.Name]; old != nil && !differs(old, f) {

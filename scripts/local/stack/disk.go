@@ -21,7 +21,7 @@ func (s state) freeBytes() (uint64, error) {
 	if err := syscall.Statfs(s.dir, &fs); err != nil {
 		return 0, fmt.Errorf("look at the disk of %s: %w", s.dir, err)
 	}
-	return fs.Bavail * uint64(fs.Bsize), nil //nolint:gosec // a block has a size
+	return fs.Bavail * uint64(fs.Bsize), nil
 }
 
 // checkDisk refuses to begin on a full disk.
@@ -56,9 +56,9 @@ func (s state) watchDisk(ctx context.Context, logger *slog.Logger) {
 		switch now := free < leastFree; {
 		case now && !full:
 			logger.Error("the disk of the state is full: services refuse what they cannot write; what they have acknowledged is kept. Make room there",
-				"directory", s.dir, "leftKB", free>>10)
+				"directory", s.dir, "leftBytes", free)
 		case !now && full:
-			logger.Info("the disk of the state has room again", "directory", s.dir, "leftMB", free>>20)
+			logger.Info("the disk of the state has room again", "directory", s.dir, "leftBytes", free)
 		}
 		full = free < leastFree
 	}
