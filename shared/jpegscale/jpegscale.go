@@ -241,7 +241,7 @@ func (d *decoder) huffman(body []byte) error {
 	for len(body) > 0 {
 		class, table := body[0]>>4, body[0]&15
 		if class > 1 || table > 3 {
-			return fmt.Errorf("Huffman table %d has class %d", table, class)
+			return fmt.Errorf("the Huffman table %d has class %d", table, class)
 		}
 		if len(body) < 17 {
 			return errShort

@@ -183,7 +183,7 @@ func (r *bitReader) dc(t *dcTable) (difference int32, ok bool) {
 	if r.n < 32 {
 		r.refill()
 	}
-	size, length := 0, 0
+	var size, length int
 	if e := t.fast[r.bits>>(64-peek)]; e != 0 {
 		size, length = int(e>>8), int(e&0xff)
 	} else {

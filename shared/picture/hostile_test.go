@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"image"
 	"image/color"
 	"math/rand/v2"
@@ -156,9 +156,13 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-func webpCanvas(t *testing.T, width, height int) []byte { return sized(t, width, height)["webp"] }
+func webpCanvas(t *testing.T, width, height int) []byte {
+	t.Helper()
+	return sized(t, width, height)["webp"]
+}
 
 func twoFrames(t *testing.T) []byte {
+	t.Helper()
 	data := jpegOf(t, quartered(64, 48))
 	at := bytes.Index(data, []byte{0xff, 0xc0})
 	frame := data[at : at+2+17]
@@ -167,6 +171,7 @@ func twoFrames(t *testing.T) []byte {
 
 // manyScans repeats the scans of a progressive JPEG.
 func manyScans(t *testing.T, n int) []byte {
+	t.Helper()
 	data := progressiveOf(t, quartered(64, 48))
 	first := bytes.Index(data, []byte{0xff, 0xda})
 	second := first + 2 + bytes.Index(data[first+2:], []byte{0xff, 0xda})
@@ -289,8 +294,9 @@ func FuzzCopies(f *testing.F) {
 
 func TestPanicOfADecoder(t *testing.T) {
 	t.Parallel()
-	err := picture.CopyWith(func() { panic(fmt.Sprint("index out of range")) })
-	if !fault.Is(err, fault.InvalidArgument) || strings.Contains(err.(*fault.Error).Message, "index") {
+	err := picture.CopyWith(func() { panic("index out of range") })
+	var refused *fault.Error
+	if !errors.As(err, &refused) || refused.Code != fault.InvalidArgument || strings.Contains(refused.Message, "index") {
 		t.Errorf("%v", err)
 	}
 }

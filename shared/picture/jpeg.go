@@ -97,7 +97,7 @@ func decodeJPEG(data []byte, frame jpegFrame, eighths int) (image.Image, int, er
 	if eighths <= jpegscale.MaxEighths {
 		img, err := jpegscale.Decode(data, eighths)
 		if !errors.Is(err, jpegscale.ErrUnsupported) {
-			return img, eighths, err //nolint:wrapcheck // wrapped by the caller
+			return img, eighths, err
 		}
 	}
 	possible := 1

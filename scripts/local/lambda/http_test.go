@@ -2,6 +2,7 @@ package lambda_test
 
 import (
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestInvokeOverHTTP(t *testing.T) {
 	})
 	for _, name := range []string{"echo", arn("echo")} {
 		out, err := client.Invoke(t.Context(), &sdk.InvokeInput{FunctionName: &name, Payload: []byte(`{"a":1}`)})
-		if err != nil || out.StatusCode != 200 || out.FunctionError != nil || !strings.Contains(string(out.Payload), `"a":1`) || aws.ToString(out.ExecutedVersion) != "$LATEST" {
+		if err != nil || out.StatusCode != http.StatusOK || out.FunctionError != nil || !strings.Contains(string(out.Payload), `"a":1`) || aws.ToString(out.ExecutedVersion) != "$LATEST" {
 			t.Errorf("%s: %+v, %v", name, out, err)
 		}
 	}
@@ -35,7 +36,7 @@ func TestInvokeOverHTTP(t *testing.T) {
 		t.Errorf("a function that panics: %+v, %v", out, err)
 	}
 	event, err := client.Invoke(t.Context(), &sdk.InvokeInput{FunctionName: aws.String("echo"), InvocationType: types.InvocationTypeEvent})
-	if err != nil || event.StatusCode != 202 {
+	if err != nil || event.StatusCode != http.StatusAccepted {
 		t.Errorf("asynchronous: %+v, %v", event, err)
 	}
 
