@@ -27,14 +27,14 @@ func TestCrowdOnOneQuota(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	conflicts := &ddbtest.Conflicts{}
-	// Long pauses let all through with few attempts; most of a run is waiting, so two go
+	// Long pauses let all through with few attempts; most of a run is waiting, so four go
 	// side by side.
 	store := ddbstore.New(ddbtest.Client(conflicts), ddbstore.Config{
 		Table: b.table, Now: b.now, Retry: ddbstore.Retry{Base: 25 * time.Millisecond, Cap: 2 * time.Second, Attempts: 60},
 	})
-	runs, lanes := crowdRuns, 2
+	runs, lanes := crowdRuns, 4
 	if testing.Short() {
-		runs = 2
+		runs = lanes
 	}
 	together(lanes, func(lane int) {
 		for run := lane; run < runs; run += lanes {

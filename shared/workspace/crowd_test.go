@@ -130,6 +130,7 @@ func (c *crowd) step(u *crowdClient) {
 		c.commit(u)
 	case reading:
 		c.readOn(u)
+	case finished:
 	}
 }
 

@@ -67,7 +67,7 @@ func once[R any](ctx context.Context, a *api, effect func(context.Context, idemp
 	}
 	result, replayed, err := idempotency.Do(ctx, a.Idempotency, r, effect)
 	httpapi.Annotate(ctx, slog.Bool("replayed", replayed))
-	return result, err //nolint:wrapcheck // an effect's error is the handler's own
+	return result, err
 }
 
 // nothing is what a repetition needs to know of an effect that leaves nothing to tell.

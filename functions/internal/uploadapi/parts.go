@@ -220,7 +220,7 @@ func (a *api) storedParts(ctx context.Context, u upload.Upload, page catalog.Pag
 	}
 	parts, next, err := a.Storage.ListParts(ctx, u, after, page.Limit)
 	if err != nil || next == 0 {
-		return parts, "", err //nolint:wrapcheck // list names what it lists
+		return parts, "", err
 	}
 	return parts, strconv.Itoa(next), nil
 }
@@ -235,7 +235,7 @@ func (a *api) completeUpload(ctx context.Context, in *partsToComplete) (*complet
 		u, err = a.completer.Complete(ctx, callerFrom(ctx).workspace, in.ID, completion.Request{
 			Parts: named(in.Body.Parts), CRC64NVME: in.Body.CRC64NVME,
 		})
-		return err //nolint:wrapcheck // wrapped below, together with what once adds
+		return err
 	})
 	if err != nil {
 		return nil, inBody(fmt.Errorf("complete upload %s: %w", in.ID, err))

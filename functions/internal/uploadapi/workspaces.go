@@ -118,7 +118,7 @@ func (a *api) wasCreated(ctx context.Context, w workspace.Workspace, refusal err
 	if err == nil && (found.Rev != 1 || found.CreatedBy != w.CreatedBy || found.Name != w.Name) {
 		err = refusal
 	}
-	return found, err //nolint:wrapcheck // the caller names the workspace
+	return found, err
 }
 
 func (a *api) getWorkspace(ctx context.Context, _ *WorkspacePath) (*workspaceAnswer, error) {

@@ -53,7 +53,7 @@ func run(ctx context.Context, rounds, requests, warm int) error {
 	if err != nil {
 		return err
 	}
-	defer engine.Close() //nolint:errcheck // its data is thrown away
+	defer engine.Close()
 	subjects := []*subject{
 		{name: "function, in Go", workspace: "bench-go", command: []string{function}},
 		{name: "peer, in TypeScript", workspace: "bench-ts", command: []string{"node", peer}},
