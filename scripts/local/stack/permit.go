@@ -189,7 +189,9 @@ func (s *Stack) checkAccess(m *template.Model) error {
 }
 
 // askedOnce says whether an action is one that Lambda takes only when a mapping is made.
-func askedOnce(action string) bool { return action == "sqs:GetQueueAttributes" || action == "s3:ListBucket" }
+func askedOnce(action string) bool {
+	return action == "sqs:GetQueueAttributes" || action == "s3:ListBucket"
+}
 
 // mappingNeeds are the actions, with their resources, that Lambda asks a mapping's role for when the
 // mapping is made.
