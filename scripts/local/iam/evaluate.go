@@ -4,9 +4,7 @@ package iam
 // allow by itself, as far as it reaches; then the identity's policies must allow, within the boundary
 // and the session's policies.
 func Evaluate(r Request, p Policies) Decision {
-	if r.Context == nil {
-		r.Context = Context{}
-	}
+	r = r.prepared()
 	if ref, denied := p.denial(r); denied {
 		return Decision{Explicit: true, Because: ref}
 	}

@@ -9,12 +9,13 @@ import (
 // request but for a condition, and what the request has of the condition's key. AWS's own message says
 // nothing of it.
 func Explain(r Request, p Policies) []string {
+	r = r.prepared()
 	var said []string
 	for _, policy := range append(append([]*Policy{}, p.Identity...), p.Resource...) {
 		for i := range policy.statements {
 			s := &policy.statements[i]
 			reached := s.principals == nil || s.principals.reaches(r.Principal, true, p.Boundary != nil) != notReached
-			if !s.allow || !reached || !s.isAbout(strings.ToLower(r.Action)) || !s.isOn(r.Resource, r.Context) {
+			if !s.allow || !reached || !s.isAbout(r.action) || !s.isOn(r.Resource, r.Context) {
 				continue
 			}
 			for _, c := range s.conditions {

@@ -77,6 +77,17 @@ type Request struct {
 	// principal's.
 	ResourceAccount string
 	Context         Context
+
+	action string // in lower case
+}
+
+// prepared is the request as statements want it.
+func (r Request) prepared() Request {
+	r.action = strings.ToLower(r.Action)
+	if r.Context == nil {
+		r.Context = Context{}
+	}
+	return r
 }
 
 // Context are the condition keys of a request, by name in lower case, with their values. A key with no

@@ -268,7 +268,7 @@ func (s *statement) compileResources(kind Kind, d statementDocument, variables b
 // applies says whether the statement is about a request: its action, its resource and its conditions.
 // The principal is looked at apart.
 func (s *statement) applies(r Request) bool {
-	return s.isAbout(strings.ToLower(r.Action)) && s.isOn(r.Resource, r.Context) && s.holds(r.Context)
+	return s.isAbout(r.action) && s.isOn(r.Resource, r.Context) && s.holds(r.Context)
 }
 
 func (s *statement) isAbout(action string) bool {
@@ -294,8 +294,7 @@ func (s *statement) isOn(resource string, c Context) bool {
 func (s *statement) grant(r Request) Grant {
 	g := Grant{Ref: s.ref}
 	if !s.notActions {
-		action := strings.ToLower(r.Action)
-		g.Action = s.actions[slices.IndexFunc(s.actions, func(p pattern) bool { return p.match(action) })].source
+		g.Action = s.actions[slices.IndexFunc(s.actions, func(p pattern) bool { return p.match(r.action) })].source
 	}
 	if !s.notRes {
 		g.Resource = s.resources[slices.IndexFunc(s.resources, func(a arnPattern) bool {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/rpc"
 	"os"
@@ -31,6 +32,7 @@ type Engine struct {
 	endpoint string
 	current  *running      // nil while the engine is being restarted
 	changed  chan struct{} // closed, and replaced, when current has changed
+	known    tagCache
 }
 
 // scheme begins the URL of the engine.
@@ -83,7 +85,7 @@ func (e *Engine) launch(ctx context.Context, address string) error {
 	r := &running{process: process, engine: rpc.NewClient(toEngine)}
 	ready := make(chan string, 1)
 	server := rpc.NewServer()
-	if err := server.RegisterName(runtimeName, &runtimeService{ctx: e.life, event: e.cfg.OnEvent, ready: ready}); err != nil {
+	if err := server.RegisterName(runtimeName, &runtimeService{ctx: e.life, event: e.told, ready: ready}); err != nil {
 		return errors.Join(err, fromEngine.Close(), r.stop())
 	}
 	go server.ServeConn(fromEngine) // until the process ends
@@ -183,14 +185,25 @@ var ErrNoObject = errors.New("no such object")
 
 // ObjectTags are the tags of an object's version; of the newest, if versionID is empty.
 func (e *Engine) ObjectTags(ctx context.Context, bucket, key, versionID string) (map[string]string, error) {
-	answer, err := e.tags(ctx, tagsQuery{Bucket: bucket, Key: key, VersionID: versionID})
-	if err != nil {
-		return nil, fmt.Errorf("tags of %s/%s: %w", bucket, key, err)
+	q := tagsQuery{Bucket: bucket, Key: key, VersionID: versionID}
+	answer, known, in := e.known.find(q)
+	if !known {
+		var err error
+		if answer, err = e.tags(ctx, q); err != nil {
+			return nil, fmt.Errorf("tags of %s/%s: %w", bucket, key, err)
+		}
+		e.known.keep(q, answer, in)
 	}
 	if !answer.Found {
 		return nil, fmt.Errorf("tags of %s/%s: %w", bucket, key, ErrNoObject)
 	}
-	return answer.Tags, nil
+	return maps.Clone(answer.Tags), nil
+}
+
+// told is told of a change by the engine's process.
+func (e *Engine) told(ctx context.Context, event Event) error {
+	e.known.changed(event.Bucket, event.Key)
+	return e.cfg.OnEvent(ctx, event)
 }
 
 // tags asks the engine's process; the next one, when it is killed over that.

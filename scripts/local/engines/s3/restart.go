@@ -48,6 +48,7 @@ func (e *Engine) become(r *running, endpoint string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.current, e.endpoint = r, endpoint
+	e.known.forget()
 	close(e.changed)
 	e.changed = make(chan struct{})
 }

@@ -73,6 +73,7 @@ type Authorizer struct {
 	roles     map[string]*role
 	users     map[string][]*iam.Policy
 	resources map[string]*resource
+	headers   []s3Header
 }
 
 type role struct {
@@ -94,7 +95,7 @@ func New(cfg Config) (*Authorizer, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Outcome) {}
 	}
-	a := &Authorizer{cfg: cfg, roles: map[string]*role{}, users: map[string][]*iam.Policy{}, resources: map[string]*resource{}}
+	a := &Authorizer{cfg: cfg, roles: map[string]*role{}, users: map[string][]*iam.Policy{}, resources: map[string]*resource{}, headers: s3HeaderKeys()}
 	var errs []error
 	for _, r := range cfg.Roles {
 		errs = append(errs, a.addRole(r))

@@ -2,6 +2,7 @@ package authorize
 
 import (
 	"context"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -16,9 +17,9 @@ import (
 // keys that encrypt what it touches.
 func (a *Authorizer) requests(ctx context.Context, c *gateway.Call) ([]iam.Request, error) {
 	var requests []iam.Request
-	who := principalOf(c.Caller)
+	who, global := principalOf(c.Caller), a.global(c)
 	for _, action := range c.Actions {
-		keys, missing, err := a.conditionKeys(ctx, c, action)
+		keys, missing, err := a.conditionKeys(ctx, c, action, maps.Clone(global))
 		if err != nil {
 			return nil, err
 		}
@@ -26,7 +27,7 @@ func (a *Authorizer) requests(ctx context.Context, c *gateway.Call) ([]iam.Reque
 			Principal: who, Action: action.Name, Resource: action.Resource, ResourceAccount: a.cfg.Account, Context: keys,
 		})
 		for _, dependent := range a.dependent(c, action) {
-			keys := a.global(c)
+			keys := maps.Clone(global)
 			for k, v := range dependent.keys {
 				keys.Set(k, v...)
 			}
@@ -36,7 +37,7 @@ func (a *Authorizer) requests(ctx context.Context, c *gateway.Call) ([]iam.Reque
 		}
 		if missing { // whoever may not list the bucket does not learn that there is nothing
 			requests = append(requests, iam.Request{
-				Principal: who, Action: "s3:ListBucket", Resource: "arn:aws:s3:::" + action.Object.Bucket, ResourceAccount: a.cfg.Account, Context: a.global(c),
+				Principal: who, Action: "s3:ListBucket", Resource: "arn:aws:s3:::" + action.Object.Bucket, ResourceAccount: a.cfg.Account, Context: maps.Clone(global),
 			})
 		}
 	}
@@ -50,9 +51,9 @@ func principalOf(caller *gateway.Caller) iam.Principal {
 	return iam.Principal{ARN: caller.PrincipalARN, RoleARN: caller.RoleARN, UserID: caller.UserID}
 }
 
-// conditionKeys are all keys of one action of a call, and whether it reads an object that is not there.
-func (a *Authorizer) conditionKeys(ctx context.Context, c *gateway.Call, action operation.Action) (keys iam.Context, missing bool, err error) {
-	keys = a.global(c)
+// conditionKeys adds to those that are global all keys of one action of a call. It also says whether the
+// action reads an object that is not there.
+func (a *Authorizer) conditionKeys(ctx context.Context, c *gateway.Call, action operation.Action, keys iam.Context) (_ iam.Context, missing bool, err error) {
 	keys.Set("aws:ResourceAccount", a.cfg.Account)
 	if target := a.resourceOf(action.Resource); target != nil && action.Object == nil { // S3's tags are its objects'
 		for k, v := range target.Tags {
@@ -76,6 +77,9 @@ func (a *Authorizer) conditionKeys(ctx context.Context, c *gateway.Call, action 
 	return keys, missing, err
 }
 
+// usualKeys is how many keys most requests have, at most.
+const usualKeys = 40
+
 // global are the keys that every request has
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html).
 func (a *Authorizer) global(c *gateway.Call) iam.Context {
@@ -83,7 +87,7 @@ func (a *Authorizer) global(c *gateway.Call) iam.Context {
 	if now.IsZero() {
 		now = a.cfg.Now()
 	}
-	keys := iam.Context{}
+	keys := make(iam.Context, usualKeys)
 	keys.Set("aws:CurrentTime", now.UTC().Format(time.RFC3339))
 	keys.Set("aws:EpochTime", strconv.FormatInt(now.Unix(), 10))
 	keys.Set("aws:SecureTransport", "true")

@@ -30,12 +30,10 @@ func (a *Authorizer) s3Keys(ctx context.Context, c *gateway.Call, action operati
 	if action.Object != nil && action.Object.VersionID != "" {
 		keys.Set("s3:versionid", action.Object.VersionID)
 	}
-	for _, name := range s3Headers() {
-		key := name
-		if strings.HasPrefix(name, "x-amz-object-lock-") {
-			key = strings.TrimPrefix(name, "x-amz-")
+	for _, h := range a.headers {
+		if v := h.in(request); v != "" {
+			keys[h.key] = []string{v}
 		}
-		set(keys, "s3:"+key, request.get(name))
 	}
 	a.s3Authentication(c, keys)
 	switch c.Name {
@@ -49,6 +47,31 @@ func (a *Authorizer) s3Keys(ctx context.Context, c *gateway.Call, action operati
 	}
 	found, err := a.existingTags(ctx, action, keys)
 	return err == nil && !found && slices.Contains([]string{"GetObject", "HeadObject", "GetObjectAttributes"}, c.Name), err
+}
+
+// s3Header is a header that is a condition key.
+type s3Header struct {
+	canonical, name string // as Go and as a query have it
+	key             string
+}
+
+func s3HeaderKeys() []s3Header {
+	var list []s3Header
+	for _, name := range s3Headers() {
+		key := name
+		if strings.HasPrefix(name, "x-amz-object-lock-") {
+			key = strings.TrimPrefix(name, "x-amz-")
+		}
+		list = append(list, s3Header{canonical: http.CanonicalHeaderKey(name), name: name, key: "s3:" + key})
+	}
+	return list
+}
+
+func (h s3Header) in(p parameters) string {
+	if v := p.header[h.canonical]; len(v) > 0 && v[0] != "" {
+		return v[0]
+	}
+	return p.query[h.name]
 }
 
 // s3Headers are the headers, or query parameters of a presigned URL, that are condition keys.
