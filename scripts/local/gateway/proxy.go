@@ -61,8 +61,8 @@ type proxy struct {
 
 // ServeHTTP implements http.Handler.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if relayed(r) {
-		p.relay.ServeHTTP(w, r)
+	if body, ok := relayed(r); ok {
+		p.relay.serve(w, r, body)
 		return
 	}
 	p.forward.ServeHTTP(w, r)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,12 +12,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// relay passes on requests without a body, and their answers. A large answer goes from one socket to the
-// other within the kernel (splice(2)): its bytes are never copied into this process, which would cost a
-// download half of its speed and each of them a buffer.
+// relay passes on requests whose body is empty or at hand, and their answers. It does without the
+// goroutines of an http.Transport, for which a small call would wait. A large answer goes from one socket
+// to the other within the kernel (splice(2)): its bytes are never copied into this process, which would
+// cost a download half of its speed and each of them a buffer.
 type relay struct {
 	address string
 	idle    chan *engineConn
@@ -32,14 +35,19 @@ type engineConn struct {
 // dialTimeout bounds how long it takes to find out that there is no engine.
 const dialTimeout = 5 * time.Second
 
-// relayed says whether a request is one for a relay.
-func relayed(r *http.Request) bool {
-	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength == 0 && r.Header.Get("Upgrade") == ""
+// relayed gives the body of a request that is one for a relay.
+func relayed(r *http.Request) (body []byte, ok bool) {
+	if c := CallFrom(r.Context()); c != nil && c.Service != S3 && r.Method == http.MethodPost {
+		return c.Body, true
+	}
+	return nil, repeatable(r) && r.ContentLength == 0 && r.Header.Get("Upgrade") == ""
 }
 
-// ServeHTTP implements http.Handler.
-func (p *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c, resp, err := p.ask(r)
+// repeatable says whether a request may go out twice.
+func repeatable(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+func (p *relay) serve(w http.ResponseWriter, r *http.Request, body []byte) {
+	c, resp, err := p.ask(r, body)
 	if err != nil {
 		unreachable(w, r, err)
 		return
@@ -64,38 +72,51 @@ func (p *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ask sends a request and reads the head of its answer. A connection that was kept may have been closed
-// at its other end; then the request goes out again.
-func (p *relay) ask(r *http.Request) (*engineConn, *http.Response, error) {
-	head := requestHead(r)
+// ask sends a request and reads the head of its answer. A connection that was kept may be closed at its
+// other end while the request is on its way; then one that may goes out again.
+func (p *relay) ask(r *http.Request, body []byte) (*engineConn, *http.Response, error) {
+	message := append(requestHead(r, len(body)), body...)
 	for {
 		c, err := p.connect(r.Context())
 		if err != nil {
 			return nil, nil, err
 		}
 		stop := context.AfterFunc(r.Context(), func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-		resp, err := c.exchange(head, r)
+		resp, err := c.exchange(message, r)
 		if stop(); err == nil {
 			return c, resp, nil
 		}
 		c.Close()
-		if !c.used || r.Context().Err() != nil {
+		if !c.used || !repeatable(r) || r.Context().Err() != nil {
 			return nil, nil, err
 		}
 	}
 }
 
 func (p *relay) connect(ctx context.Context) (*engineConn, error) {
-	select {
-	case c := <-p.idle:
+	if c := p.kept(); c != nil {
 		return c, nil
-	default:
 	}
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", p.address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the engine: %w", err)
 	}
 	return &engineConn{Conn: conn, read: bufio.NewReader(conn)}, nil
+}
+
+// kept is a connection that was kept; nil when there is none.
+func (p *relay) kept() *engineConn {
+	for {
+		select {
+		case c := <-p.idle:
+			if c.alive() {
+				return c
+			}
+			c.Close()
+		default:
+			return nil
+		}
+	}
 }
 
 // keep holds a connection for the next request, if there are not too many.
@@ -112,8 +133,28 @@ func (p *relay) keep(c *engineConn) {
 	}
 }
 
-func (c *engineConn) exchange(head []byte, r *http.Request) (*http.Response, error) {
-	if _, err := c.Write(head); err != nil {
+// alive says whether a connection on which nothing is under way is open at its other end: there is nothing
+// to read then, not even its end.
+func (c *engineConn) alive() bool {
+	tcp, ok := c.Conn.(*net.TCPConn)
+	if !ok {
+		return true
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	quiet := false
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		quiet = errors.Is(err, syscall.EAGAIN)
+		return true
+	})
+	return err == nil && quiet
+}
+
+func (c *engineConn) exchange(message []byte, r *http.Request) (*http.Response, error) {
+	if _, err := c.Write(message); err != nil {
 		return nil, fmt.Errorf("send to the engine: %w", err)
 	}
 	resp, err := http.ReadResponse(c.read, r)
@@ -139,7 +180,7 @@ func (c *engineConn) copyBody(w http.ResponseWriter, resp *http.Response) error 
 }
 
 // requestHead is a request as it goes to the engine: as it came, for the signature covers it.
-func requestHead(r *http.Request) []byte {
+func requestHead(r *http.Request, length int) []byte {
 	uri := r.RequestURI
 	if !strings.HasPrefix(uri, "/") {
 		uri = r.URL.RequestURI()
@@ -153,6 +194,9 @@ func requestHead(r *http.Request) []byte {
 	}
 	for _, name := range hopByHop() {
 		header.Del(name)
+	}
+	if length > 0 {
+		header.Set("Content-Length", strconv.Itoa(length))
 	}
 	_ = header.Write(&b) // a buffer takes everything
 	b.WriteString("\r\n")

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"github.com/stowage-dev/stowage/scripts/local/gateway"
 )
 
@@ -110,6 +113,37 @@ func TestRelayAsksAgain(t *testing.T) {
 			t.Fatalf("request %d: %s, %v", n, body, err)
 		}
 		target.CloseClientConnections()
+	}
+}
+
+// TestRelayFindsClosedConnections: a call that may not go out twice does not go out on one of those.
+func TestRelayFindsClosedConnections(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || !strings.Contains(string(body), "Limit") || r.Header.Get("X-Amz-Target") != "DynamoDB_20120810.ListTables" {
+			t.Errorf("%s %v, %v", body, r.Header, err)
+		}
+		asked.Add(1)
+		_, _ = w.Write([]byte("{}"))
+	}))
+	t.Cleanup(target.Close)
+	f := newFixture(t, func(c *gateway.Config) {
+		proxy, err := gateway.NewProxy(target.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Services[gateway.DynamoDB] = proxy
+	})
+	for n := range int32(5) {
+		if _, err := f.dynamodb(f.creds).ListTables(t.Context(), &dynamodb.ListTablesInput{Limit: aws.Int32(n + 1)}); err != nil {
+			t.Fatalf("call %d: %v", n, err)
+		}
+		target.CloseClientConnections()
+	}
+	if n := asked.Load(); n != 5 {
+		t.Errorf("the engine was asked %d times", n)
 	}
 }
 
