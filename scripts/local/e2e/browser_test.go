@@ -149,25 +149,3 @@ func slow(bytesPerSecond float64) chromedp.Action {
 		return err
 	})
 }
-
-// loseAnswer makes the first answer to a PUT to an endpoint fail on its way, and returns
-// what tells whether that has happened.
-func (b *tab) loseAnswer(endpoint string) (lost func() bool) {
-	b.t.Helper()
-	var done atomic.Bool
-	chromedp.ListenTarget(b.ctx, func(event any) {
-		e, ok := event.(*fetch.EventRequestPaused)
-		if !ok {
-			return
-		}
-		go func() { // a listener must not wait for the browser
-			if e.Request.Method == http.MethodPut && done.CompareAndSwap(false, true) {
-				_ = chromedp.Run(b.ctx, fetch.FailRequest(e.RequestID, network.ErrorReasonConnectionReset))
-				return
-			}
-			_ = chromedp.Run(b.ctx, fetch.ContinueRequest(e.RequestID)) // the page tells when it gets no answer
-		}()
-	})
-	b.do(fetch.Enable().WithPatterns([]*fetch.RequestPattern{{URLPattern: endpoint + "/*", RequestStage: fetch.RequestStageResponse}}))
-	return done.Load
-}
