@@ -39,6 +39,11 @@ type Picture struct {
 	Height      int        `json:"height"`
 	CapturedAt  *time.Time `json:"capturedAt"`
 	Derivatives []string   `json:"derivatives"`
+	// Reason is why there are no derivatives.
+	Reason *struct {
+		Code   string `json:"code"`
+		Detail string `json:"detail"`
+	} `json:"reason"`
 }
 
 // Object returns one object.

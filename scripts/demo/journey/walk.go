@@ -60,6 +60,7 @@ func (w *walk) steps() []step {
 		step{"list the folder", w.list},
 		step{"download everything and compare byte for byte", w.download},
 		step{"read a range of an object", w.downloadRange},
+		step{"small copies of every picture", w.pictures},
 		step{"usage grew by what was stored", w.usageGrew},
 		step{"refused: a wrong checksum", w.wrongChecksum},
 		step{"refused: a wrong length", w.wrongLength},
