@@ -45,6 +45,7 @@ func TestConfigureLetsSchedulesThatStayKeepTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r targets
 		cfg := config(t, &r)
+		cfg.NewID = nil // two schedules fire at once
 		hourly := bus.Rule{Name: "hourly", ARN: "arn:hourly", Schedule: "rate(1 hour)", Targets: []bus.Target{{ID: "q", ARN: queueARN}}}
 		cfg.Rules = []bus.Rule{hourly}
 		b := start(t, cfg)
