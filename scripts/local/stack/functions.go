@@ -8,8 +8,10 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/stowage-dev/stowage/scripts/local/build"
+	"github.com/stowage-dev/stowage/scripts/local/gateway/identity"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
 	"github.com/stowage-dev/stowage/scripts/local/template"
 	"github.com/stowage-dev/stowage/scripts/local/xray"
@@ -133,6 +135,13 @@ func hosted(f *template.Function, b build.Result) lambda.Function {
 		}
 	}
 	return out
+}
+
+// Session gives the credentials of a session of a role, whoever the role trusts: for tests and tools that
+// do what a function may do.
+func (s *Stack) Session(roleARN, name string) (identity.Credentials, error) {
+	c, _, err := s.credentials.IssueSession(identity.Session{RoleARN: roleARN, Name: name, Duration: time.Hour})
+	return c, err
 }
 
 // functionCredentials are a session of the function's own role.
