@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stowage-dev/stowage/shared/client"
@@ -105,6 +106,37 @@ func (w *walk) forbiddenType(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("rejected: %s", done.Reason.Code), nil
+}
+
+// beforeVerification asks for the bytes of an upload in every way that its client has: by the API, by the
+// URL that it may write to, and by that without a signature.
+func (w *walk) beforeVerification(ctx context.Context) (string, error) {
+	text := []byte("nobody has looked at this yet")
+	opened, err := w.open(ctx, w.path("unverified.txt"), "text/plain", bytes.NewReader(text), int64(len(text)))
+	if err != nil {
+		return "", fmt.Errorf("open: %w", err)
+	}
+	said, err := refusedByAPI(onlyError(w.alpha.Content(ctx, opened.Upload.ObjectID, nil)), "reading what is not uploaded", http.StatusConflict, http.StatusNotFound)
+	if err != nil {
+		return "", err
+	}
+	if err := w.alpha.Send(ctx, opened.Put, bytes.NewReader(text), int64(len(text))); err != nil {
+		return "", fmt.Errorf("send: %w", err)
+	}
+	bare, _, _ := strings.Cut(opened.Put.URL, "?")
+	for what, url := range map[string]string{"reading by the URL of the PUT": opened.Put.URL, "reading without a signature": bare} {
+		if _, err := refusedByStorage(onlyError(w.alpha.Fetch(ctx, client.Content{URL: url}, io.Discard)), what); err != nil {
+			return "", err
+		}
+	}
+	done, err := w.alpha.Wait(ctx, opened.Upload.ID)
+	if err != nil {
+		return "", fmt.Errorf("wait: %w", err)
+	}
+	if err := w.alpha.Delete(ctx, done.ObjectID); err != nil {
+		return "", fmt.Errorf("delete: %w", err)
+	}
+	return said + ", S3: 403 in two ways", nil
 }
 
 func (w *walk) takenPath(ctx context.Context) (string, error) {

@@ -68,6 +68,7 @@ func (w *walk) steps() []step {
 		step{"refused: a second PUT to the same URL", w.secondPut},
 		step{"refused: a forbidden type behind an honest name", w.forbiddenType},
 		step{"refused: a path that is taken", w.takenPath},
+		step{"refused: reading before verification", w.beforeVerification},
 		step{"refused: another workspace's object", w.foreignWorkspace},
 		step{"refused: a request without a token", w.noToken},
 		step{"refused: an expired URL", w.expiredURL},

@@ -54,6 +54,17 @@ type Call struct {
 	Received time.Time
 
 	logger *slog.Logger
+	forged func() *Denial // of S3
+}
+
+// Forged is what S3 says to a call whose signature is wrong, or too old; nil for any other call. The
+// engine would say so too. It is for an interceptor that is about to tell a caller why something is
+// denied to them: they may not be who they claim to be.
+func (c *Call) Forged() *Denial {
+	if c.forged == nil {
+		return nil
+	}
+	return c.forged()
 }
 
 // Interceptor looks at a call before its service does. Nil lets it go on; a Denial answers it. It may

@@ -44,7 +44,9 @@ func relayed(r *http.Request) (body []byte, ok bool) {
 }
 
 // repeatable says whether a request may go out twice.
-func repeatable(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+func repeatable(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
+}
 
 func (p *relay) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	c, resp, err := p.ask(r, body)

@@ -304,3 +304,54 @@ func TestQuarantineAsAnInterceptor(t *testing.T) {
 		t.Errorf("the version before it: got %s", got)
 	}
 }
+
+// TestForgedAgreesWithTheEngine: what the engine takes for signed is not forged, whatever its key and
+// however it is signed; what is changed is.
+func TestForgedAgreesWithTheEngine(t *testing.T) {
+	t.Parallel()
+	forged := make(chan *gateway.Denial, 1)
+	f, _ := withS3(t, func(_ context.Context, c *gateway.Call) *gateway.Denial {
+		forged <- c.Forged()
+		return nil
+	})
+	c, presign := f.s3(f.creds), awss3.NewPresignClient(f.s3(f.creds))
+	for _, key := range []string{"plain", "a b+c", "ä/ö ü", "100%", "q?x=1&y", "~.-_'()*!", "a=b;c,d@e:f$g"} {
+		_, err := c.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader("x"), Metadata: map[string]string{"m": "  two   spaces "}})
+		if d := <-forged; err != nil || d != nil {
+			t.Errorf("put %q: %v, %+v", key, err, d)
+		}
+		get, err := presign.PresignGetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String(bucket), Key: &key, ResponseContentDisposition: aws.String(`attachment; filename="ä b.txt"`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct {
+			method, url string
+			status      int
+			code        string
+		}{
+			{http.MethodGet, get.URL, http.StatusOK, ""},
+			{http.MethodDelete, get.URL, http.StatusForbidden, "SignatureDoesNotMatch"},
+			{http.MethodGet, get.URL + "&versionId=other", http.StatusForbidden, "SignatureDoesNotMatch"},
+			{http.MethodGet, strings.Replace(get.URL, "X-Amz-Expires=900", "X-Amz-Expires=901", 1), http.StatusForbidden, "SignatureDoesNotMatch"},
+		} {
+			resp, body, err := fetch(t, test.method, test.url, nil)
+			if err != nil || resp.StatusCode != test.status {
+				t.Fatalf("%s %s: %v %s, %v", test.method, test.url, resp, body, err)
+			}
+			if d := <-forged; (d == nil) != (test.code == "") || d != nil && d.Code != test.code {
+				t.Errorf("%s %s: %+v, want %q", test.method, test.url, d, test.code)
+			}
+		}
+	}
+	late, err := presign.PresignGetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("plain")}, awss3.WithPresignExpires(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2100 * time.Millisecond)
+	if resp, _, err := fetch(t, http.MethodGet, late.URL, nil); err != nil || resp.StatusCode != http.StatusForbidden {
+		t.Errorf("an expired URL: %v, %v", resp, err)
+	}
+	if d := <-forged; d == nil || d.Message != "Request has expired" {
+		t.Errorf("an expired URL: %+v", d)
+	}
+}

@@ -87,6 +87,7 @@ func (g *Gateway) admit(ctx context.Context, c *Call) *Denial {
 		if sig != nil {
 			// Who cannot be told is refused by the engine, which knows how to say it.
 			c.Caller, _ = g.cfg.Credentials.Resolve(sig.AccessKeyID, sig.Token)
+			c.forged = func() *Denial { return g.forged(c, sig) }
 		}
 	} else if d := g.authenticate(c, sig, err); d != nil {
 		return d
@@ -99,6 +100,18 @@ func (g *Gateway) admit(ctx context.Context, c *Call) *Denial {
 		if d := intercept(ctx, c); d != nil {
 			return d
 		}
+	}
+	return nil
+}
+
+// forged verifies the signature of an S3 call.
+func (g *Gateway) forged(c *Call, sig *sigv4.Signature) *Denial {
+	if sig.VerifyS3(c.Request, g.cfg.Credentials.Secret(sig.AccessKeyID)) != nil {
+		return &Denial{Status: http.StatusForbidden, Code: "SignatureDoesNotMatch",
+			Message: "The request signature we calculated does not match the signature you provided. Check your key and signing method."}
+	}
+	if sig.Presigned && c.Received.After(sig.Time.Add(sig.Expires)) {
+		return &Denial{Status: http.StatusForbidden, Code: "AccessDenied", Message: "Request has expired"}
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ func startWorld(t *testing.T) *world {
 	soon := 300 * time.Millisecond
 	s, err := stack.Start(ctx, stack.Config{
 		Assembly: filepath.Join(root, "cdk.out"), State: t.TempDir(), Source: root,
-		QueueRetryDelay: &soon, RetryDelay: func(int) time.Duration { return soon },
+		QueueRetryDelay: &soon, RetryDelay: func(int) time.Duration { return soon }, Usage: os.Getenv("STOWAGE_USAGE"),
 		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	if err != nil {

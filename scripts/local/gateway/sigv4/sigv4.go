@@ -3,8 +3,8 @@
 //
 // It follows "Create a signed AWS API request" in the IAM User Guide
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html).
-// The path is encoded once more, as every service but S3 has it; query
-// signatures are read, to route by them, but not verified.
+// Verify encodes the path once more, as every service but S3 has it; VerifyS3 is
+// for S3's signatures, in headers and in presigned URLs.
 package sigv4
 
 import (

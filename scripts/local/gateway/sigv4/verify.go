@@ -37,7 +37,30 @@ func (s *Signature) Verify(r *http.Request, body []byte, secret string) error {
 		return fmt.Errorf("%w: Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s'",
 			ErrMalformed, s.Date, s.Time.Format(dateFormat))
 	}
-	canonical := sha256.Sum256([]byte(s.canonicalRequest(r, body)))
+	path := r.URL.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	payload := sha256.Sum256(body)
+	return s.compare(s.canonicalRequest(r, path, r.URL.RawQuery, hex.EncodeToString(payload[:])), secret)
+}
+
+// VerifyS3 checks a signature of S3's, in the header or in the query, over what it says itself of the body.
+// Whether the body is so is not checked.
+func (s *Signature) VerifyS3(r *http.Request, secret string) error {
+	payload := r.Header.Get("X-Amz-Content-Sha256")
+	query := r.URL.RawQuery
+	if s.Presigned {
+		payload = cmp.Or(r.URL.Query().Get("X-Amz-Content-Sha256"), "UNSIGNED-PAYLOAD")
+		parts := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool { return strings.HasPrefix(p, querySig+"=") })
+		query = strings.Join(parts, "&")
+	}
+	return s.compare(s.canonicalRequest(r, r.URL.Path, query, payload), secret)
+}
+
+// compare signs a canonical request.
+func (s *Signature) compare(request, secret string) error {
+	canonical := sha256.Sum256([]byte(request))
 	toSign := strings.Join([]string{
 		algorithm,
 		s.Time.Format(timeFormat),
@@ -52,18 +75,14 @@ func (s *Signature) Verify(r *http.Request, body []byte, secret string) error {
 	return nil
 }
 
-func (s *Signature) canonicalRequest(r *http.Request, body []byte) string {
-	payload := sha256.Sum256(body)
-	path := r.URL.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
+// canonicalRequest takes the path as it is before it is encoded for the signature.
+func (s *Signature) canonicalRequest(r *http.Request, path, query, payload string) string {
 	var b strings.Builder
-	b.WriteString(r.Method + "\n" + encode(path, true) + "\n" + canonicalQuery(r.URL.RawQuery) + "\n")
+	b.WriteString(r.Method + "\n" + encode(path, true) + "\n" + canonicalQuery(query) + "\n")
 	for _, name := range s.SignedHeaders {
 		b.WriteString(name + ":" + headerValue(r, name) + "\n")
 	}
-	b.WriteString("\n" + strings.Join(s.SignedHeaders, ";") + "\n" + hex.EncodeToString(payload[:]))
+	b.WriteString("\n" + strings.Join(s.SignedHeaders, ";") + "\n" + payload)
 	return b.String()
 }
 
