@@ -9,8 +9,11 @@ import (
 )
 
 const (
-	// discoverEvery is how often a stream is asked for new shards.
-	discoverEvery = time.Second
+	// discoverEvery is how often a stream is asked for new shards, beside when one has
+	// ended. The engine looks at all of a stream's records to answer.
+	discoverEvery = 15 * time.Second
+	// discoverRetry is the longest wait after it could not be asked.
+	discoverRetry = time.Second
 	// skipPage is how many records a call reads that only looks for the end of a shard.
 	skipPage = 1000
 )
@@ -47,7 +50,7 @@ func (p *streamPoller) run(ctx, reading context.Context) {
 			if failures++; failures == 1 {
 				p.cfg.Logger.Warn("stream cannot be read, trying on", "mapping", p.mapping.ID, "table", p.mapping.Table, "error", err)
 			}
-			pause = backoff(failures, 20*time.Millisecond, discoverEvery)
+			pause = backoff(failures, 20*time.Millisecond, discoverRetry)
 		} else {
 			failures = 0
 		}

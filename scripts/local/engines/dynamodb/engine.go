@@ -132,6 +132,9 @@ func (e *Engine) run(ctx context.Context) error {
 	if _, err := os.Stat(e.cfg.Program); err != nil {
 		return fmt.Errorf("find the DynamoDB engine: %w; run `make setup`, or set STOWAGE_DYNAMODB_ENDPOINT to any DynamoDB-compatible endpoint", err)
 	}
+	if err := createDatabase(e.cfg.DBPath); err != nil {
+		return fmt.Errorf("start the DynamoDB engine: %w", err)
+	}
 	const attempts = 3
 	var err error
 	for range attempts {
