@@ -3,6 +3,7 @@ package picture
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"image"
 	"image/draw"
 	"image/gif"
@@ -20,7 +21,7 @@ func readGIF(data []byte) (*header, error) {
 	h.decode = func(int) (image.Image, int, error) {
 		first, err := gif.Decode(bytes.NewReader(data))
 		if err != nil {
-			return nil, 0, err //nolint:wrapcheck // wrapped by the caller
+			return nil, 0, fmt.Errorf("decode GIF: %w", err)
 		}
 		return onCanvas(first, first.Bounds().Min, screen), whole, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"image"
 	"image/jpeg"
 
@@ -92,7 +93,10 @@ func readJPEG(data []byte) (*header, error) {
 func decodeJPEG(data []byte, frame jpegFrame, eighths int) (image.Image, int, error) {
 	if frame.components == 4 {
 		img, err := jpeg.Decode(bytes.NewReader(data))
-		return img, whole, err //nolint:wrapcheck // wrapped by the caller
+		if err != nil {
+			return nil, 0, fmt.Errorf("decode JPEG of four components: %w", err)
+		}
+		return img, whole, nil
 	}
 	if eighths <= jpegscale.MaxEighths {
 		img, err := jpegscale.Decode(data, eighths)
@@ -105,7 +109,10 @@ func decodeJPEG(data []byte, frame jpegFrame, eighths int) (image.Image, int, er
 		possible *= 2
 	}
 	img, err := jpegn.Decode(bytes.NewReader(data), &jpegn.Options{ScaleDenom: whole / possible})
-	return img, possible, err //nolint:wrapcheck // wrapped by the caller
+	if err != nil {
+		return nil, 0, fmt.Errorf("decode JPEG at %d/8: %w", possible, err)
+	}
+	return img, possible, nil
 }
 
 // nextSegment takes the next segment off data. Fill bytes before a marker, and

@@ -3,6 +3,7 @@ package picture
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"image"
 	"image/png"
 )
@@ -35,7 +36,10 @@ func readPNG(data []byte) (*header, error) {
 		case kind == "IDAT":
 			h.decode = func(int) (image.Image, int, error) {
 				img, err := png.Decode(bytes.NewReader(data))
-				return img, whole, err //nolint:wrapcheck // wrapped by the caller
+				if err != nil {
+					return nil, 0, fmt.Errorf("decode PNG: %w", err)
+				}
+				return img, whole, nil
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package picture
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"image"
 
 	"golang.org/x/image/webp"
@@ -109,7 +110,7 @@ func (f *webpFile) describe(h *header) error {
 	h.decode = func(int) (image.Image, int, error) {
 		img, err := webp.Decode(bytes.NewReader(f.still(size)))
 		if err != nil {
-			return nil, 0, err //nolint:wrapcheck // wrapped by the caller
+			return nil, 0, fmt.Errorf("decode WebP: %w", err)
 		}
 		if f.lossy != nil {
 			img = fullRange(img)
