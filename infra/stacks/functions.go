@@ -41,6 +41,9 @@ func (s *Service) addUploadAPI() {
 		Resources: &[]*string{secret.SecretArn()},
 	}))
 
+	// Within one account a trust policy that names the role suffices. A statement of the
+	// role's own that names the signer would close a circle of references.
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic_policy-eval-basics-single-account.html
 	signer := awsiam.NewRole(s.Stack, jsii.String("Signer"), &awsiam.RoleProps{
 		AssumedBy:          awsiam.NewArnPrincipal(role.RoleArn()),
 		Description:        jsii.String("Stowage: signs the URLs of objects"),
@@ -49,12 +52,6 @@ func (s *Service) addUploadAPI() {
 	s.data.Content.GrantSignUploads(signer, objectPrefix)
 	s.data.Content.GrantSignDownloads(signer, object.DerivativePrefix)
 	s.data.Content.GrantSeal(signer, objectPrefix)
-	role.AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Actions:   jsii.Strings("sts:AssumeRole"),
-		Resources: &[]*string{signer.RoleArn()},
-	}))
-	patterns.ExplainUnused(role, signer.RoleArn(),
-		"the signer's trust policy names this role, which suffices within one account; said on both sides, as IAM wants it of two accounts", "sts:AssumeRole")
 	s.UploadAPI.SetEnvironment("STOWAGE_SIGNER_ROLE_ARN", signer.RoleArn())
 	output(s.Stack, "CursorSecret", "Secret of the key that seals cursors", secret.SecretArn())
 }

@@ -72,7 +72,7 @@ func TestRolesAllowWhatIsCalledAndNothingElse(t *testing.T) {
 				"Service/UploadApi/Role/DefaultPolicy/Resource": append([]string{
 					"dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem",
 					"dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem", "kms:Decrypt",
-					"secretsmanager:GetSecretValue", "sqs:SendMessage", "sts:AssumeRole",
+					"secretsmanager:GetSecretValue", "sqs:SendMessage",
 				}, own...),
 				"Service/S3Ingest/Role/DefaultPolicy/Resource": append([]string{
 					"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem",

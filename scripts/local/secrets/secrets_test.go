@@ -190,7 +190,7 @@ func TestRollback(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	c := serve(t, open(t, t.TempDir(), cursorKey(), secrets.Secret{ARN: arn + "2", Name: "empty"}))
+	c := serve(t, open(t, t.TempDir(), cursorKey(), secrets.Secret{ARN: arn + "2", Name: "empty"}, secrets.Secret{ARN: arn + "3", Name: "large"}))
 	ctx := t.Context()
 	for what, test := range map[string]struct {
 		call func() error
@@ -213,7 +213,7 @@ func TestRefusals(t *testing.T) {
 			return err
 		}, "InvalidParameterException"},
 		"longest": {func() error {
-			_, err := c.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: aws.String("empty"), SecretString: aws.String(strings.Repeat("x", 65536))})
+			_, err := c.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: aws.String("large"), SecretString: aws.String(strings.Repeat("x", 65536))})
 			return err
 		}, "<nil>"},
 		"too long": {func() error {
