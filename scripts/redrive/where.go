@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/stowage-dev/stowage/shared/boot"
 )
 
 // defaultDev is where a local runtime tells of itself.
@@ -101,7 +103,7 @@ func (w where) places(ctx context.Context) (places, error) {
 }
 
 func awsConfig(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(boot.HTTPClient()))
 	if err != nil {
 		return cfg, fmt.Errorf("read the AWS configuration of the environment: %w", err)
 	}
@@ -123,7 +125,7 @@ func local(file string) (places, error) {
 	}
 	return places{
 		aws: aws.Config{
-			Region: dev.Region, BaseEndpoint: &dev.Endpoint,
+			Region: dev.Region, BaseEndpoint: &dev.Endpoint, HTTPClient: boot.HTTPClient(),
 			Credentials: credentials.NewStaticCredentialsProvider(dev.AccessKeyID, dev.SecretAccessKey, ""),
 		},
 		queues: dev.DeadLetterQueues, bucket: dev.DeadLetterBucket,

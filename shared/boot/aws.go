@@ -3,14 +3,11 @@ package boot
 import (
 	"context"
 	"errors"
-	"net"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
 // Bounds of one AWS call. Retries wait at most maxBackoff, so that a throttled
@@ -34,7 +31,7 @@ func AWSConfig(s *Settings) aws.Config {
 	cfg := aws.Config{
 		Region:                     s.Required("AWS_REGION"),
 		Credentials:                env,
-		HTTPClient:                 httpClient(),
+		HTTPClient:                 HTTPClient(),
 		Retryer:                    newRetryer,
 		RetryMode:                  aws.RetryModeStandard,
 		ConfigSources:              []any{env},
@@ -53,14 +50,6 @@ func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = maxAttempts
 		o.MaxBackoff = maxBackoff
-	})
-}
-
-func httpClient() *awshttp.BuildableClient {
-	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.MaxIdleConnsPerHost = maxIdlePerHost
-	}).WithDialerOptions(func(d *net.Dialer) {
-		d.Timeout = dialTimeout
 	})
 }
 
