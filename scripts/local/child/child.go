@@ -181,15 +181,21 @@ func (p *Process) Stop(grace time.Duration) error {
 // of zero ends it from there.
 func (p *Process) Freeze() error { return p.signal(syscall.SIGSTOP) }
 
+// Signal reaches the process itself and not what it started: for one that ends its
+// own children in order. A process that has ended is no error.
+func (p *Process) Signal(s syscall.Signal) error { return p.send(s, p.cmd.Process.Pid) }
+
 // signal reaches the whole process group. A process that has ended is no error:
 // it is what the caller wants.
-func (p *Process) signal(s syscall.Signal) error {
+func (p *Process) signal(s syscall.Signal) error { return p.send(s, -p.cmd.Process.Pid) }
+
+func (p *Process) send(s syscall.Signal, to int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reaped {
 		return nil
 	}
-	err := syscall.Kill(-p.cmd.Process.Pid, s)
+	err := syscall.Kill(to, s)
 	if err == nil || errors.Is(err, syscall.ESRCH) {
 		return nil
 	}
