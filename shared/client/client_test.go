@@ -131,6 +131,7 @@ func TestSendTakesItsOwnWriteOnceKeyForSuccess(t *testing.T) {
 		{"412 at once: somebody else's bytes", []int{412}, true},
 		{"500, then 200", []int{500, 200}, false},
 		{"403 is final", []int{403}, true},
+		{"lost answer to a PUT that is still under way, then 412", []int{500, 409, 412}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -155,6 +156,32 @@ func TestSendTakesItsOwnWriteOnceKeyForSuccess(t *testing.T) {
 				t.Errorf("%d requests, want %d", got, len(tt.answers))
 			}
 		})
+	}
+}
+
+// A proxy on the way may send a PUT again by itself and pass on the answer to its second try.
+func TestPutAsksTheAPIWhenItsNewKeyIsTaken(t *testing.T) {
+	t.Parallel()
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodPost:
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprintf(w, `{"upload":{"id":"u","state":"open"},"put":{"url":%q,"method":"PUT"}}`, server.URL+"/key")
+		case http.MethodPut:
+			w.WriteHeader(http.StatusPreconditionFailed)
+		default:
+			fmt.Fprint(w, `{"id":"u","state":"available"}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	c, err := client.New(server.URL, client.StaticToken("x"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	upload, err := c.Put(context.Background(), client.NewUpload{Path: "p"}, strings.NewReader("x"), 1, nil)
+	if err != nil || upload.State != "available" {
+		t.Errorf("Put = %+v, %v; want the upload as the API has it", upload, err)
 	}
 }
 

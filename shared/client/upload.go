@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -124,7 +125,9 @@ func (c *Client) Put(ctx context.Context, upload NewUpload, r io.ReaderAt, size 
 		options.Opened(opened.Upload)
 	}
 	if upload.Mode == "single" {
-		if err := c.Send(ctx, opened.Put, r, size); err != nil {
+		// The key is new and this call's own, so whatever it holds are the signed bytes, though a proxy
+		// on the way may have sent them twice: the upload's state tells what has become of them.
+		if err := c.Send(ctx, opened.Put, r, size); err != nil && !storedBefore(err) {
 			return opened.Upload, fmt.Errorf("send %s: %w", upload.Path, err)
 		}
 		return c.Wait(ctx, opened.Upload.ID)
@@ -152,7 +155,8 @@ func (c *Client) Open(ctx context.Context, upload NewUpload) (Opened, error) {
 
 // Send sends the bytes of a single upload with its signed request. A repeat of a PUT
 // whose answer was lost is refused by S3 with 412, because the key is write-once; that
-// is success.
+// is success. A 412 to the first PUT is a *StorageError: not this call has stored what
+// is there.
 func (c *Client) Send(ctx context.Context, signed SignedRequest, r io.ReaderAt, size int64) error {
 	_, err := c.put(ctx, signed, size, func() io.Reader { return io.NewSectionReader(r, 0, size) })
 	return err
@@ -164,7 +168,13 @@ func (c *Client) put(ctx context.Context, signed SignedRequest, size int64, body
 	attempts := 0
 	res, err := c.retry(ctx, true, func() (*http.Response, error) {
 		attempts++
-		return c.putOnce(ctx, signed, size, body())
+		res, err := c.putOnce(ctx, signed, size, body())
+		if err == nil && res.StatusCode == http.StatusConflict && res.Header.Get("Retry-After") == "" {
+			// S3: another write to the key is under way, for one the PUT whose answer was lost. Upload again.
+			// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+			res.Header.Set("Retry-After", "0")
+		}
+		return res, err
 	})
 	if err != nil {
 		return nil, err
@@ -177,6 +187,12 @@ func (c *Client) put(ctx context.Context, signed SignedRequest, size int64, body
 		return nil, storageErrorOf(res)
 	}
 	return res.Header, nil
+}
+
+// storedBefore says whether storage refused a PUT because it has the object.
+func storedBefore(err error) bool {
+	var refused *StorageError
+	return errors.As(err, &refused) && refused.Status == http.StatusPreconditionFailed
 }
 
 func (c *Client) putOnce(ctx context.Context, signed SignedRequest, size int64, body io.Reader) (*http.Response, error) {

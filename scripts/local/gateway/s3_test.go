@@ -1,11 +1,13 @@
 package gateway_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -354,4 +356,78 @@ func TestForgedAgreesWithTheEngine(t *testing.T) {
 	if d := <-forged; d == nil || d.Message != "Request has expired" {
 		t.Errorf("an expired URL: %+v", d)
 	}
+}
+
+// TestS3RefusedUploadHearsWhy refuses uploads whose client sends all of the body before it looks for an
+// answer, as browsers do. It must learn the status, not that its connection broke.
+func TestS3RefusedUploadHearsWhy(t *testing.T) {
+	t.Parallel()
+	f, _ := withS3(t, func(_ context.Context, c *gateway.Call) *gateway.Denial {
+		if c.Object != nil && c.Object.Key == "denied" {
+			return &gateway.Denial{}
+		}
+		return nil
+	})
+	const size = 16 << 20
+	put := func(key string, pause time.Duration, want int) {
+		t.Helper()
+		signed, err := awss3.NewPresignClient(f.s3(f.creds)).PresignPutObject(t.Context(), &awss3.PutObjectInput{
+			Bucket: aws.String(bucket), Key: &key, ContentLength: aws.Int64(size), IfNoneMatch: aws.String("*"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := &unhurried{Reader: io.LimitReader(rand.Reader, size), pause: pause}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, signed.URL, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header, r.ContentLength = signed.SignedHeader, size
+		status, err := sendWhole(r)
+		if err != nil || status != want {
+			t.Errorf("put %q: %d, %v, want %d", key, status, err, want)
+		}
+	}
+	put("once", 0, http.StatusOK)
+	for range 5 {
+		put("once", 0, http.StatusPreconditionFailed)
+	}
+	for _, pause := range []time.Duration{0, 100 * time.Millisecond} { // 0 to 1.6 s in all
+		put("once", pause, http.StatusPreconditionFailed)
+		put("denied", pause, http.StatusForbidden)
+	}
+}
+
+// sendWhole sends a request, all of it, and then reads the status of its answer.
+func sendWhole(r *http.Request) (status int, err error) {
+	conn, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", r.URL.Host)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if err := r.Write(conn); err != nil {
+		return 0, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
+// unhurried pauses before each MiB.
+type unhurried struct {
+	io.Reader
+	pause time.Duration
+	n     int
+}
+
+func (u *unhurried) Read(p []byte) (int, error) {
+	if u.n >= 1<<20 {
+		u.n = 0
+		time.Sleep(u.pause)
+	}
+	n, err := u.Reader.Read(p)
+	u.n += n
+	return n, err
 }

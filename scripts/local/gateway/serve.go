@@ -57,6 +57,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := &recorder{ResponseWriter: w, status: http.StatusOK}
 	begun := time.Now()
 	if d := g.admit(r.Context(), c); d != nil {
+		if r.Header.Get("Expect") == "" { // who does not wait to be asked for its body sends it before it looks for an answer
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
 		WriteError(answer, c, d)
 	} else {
 		r = c.Request                                                           // interceptors may have given it a context of its own

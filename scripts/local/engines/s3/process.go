@@ -239,6 +239,7 @@ func gatewayConfig(users accounts, region, address string, listening func()) *em
 		IAMService: users,
 		S3Options: []s3api.Option{
 			s3api.WithOnListen(listening),
+			s3api.WithMiddleware("/", readRefused),
 			func(s *s3api.S3ApiServer) { s.Router.WithAdmSrv = false }, // accounts are not the engine's
 		},
 	}
