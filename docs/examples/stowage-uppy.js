@@ -187,8 +187,11 @@ export function stowage(uppy, { api, token, workspace, describe = byName, memory
   uppy.addPostProcessor((fileIDs) => Promise.all(fileIDs.map(settle)))
   uppy.on('upload-error', (file, error) => {
     // Keys are write-once. Uppy sent the file again because the answer to its first PUT was
-    // lost; that the second is refused says that the first arrived.
-    if (file && error.status === 412 && uploads.has(file.id)) uploads.get(file.id).stored = true
+    // lost; that the second is refused says that the first arrived. Uppy has told the user that
+    // the file failed before anybody can say otherwise: take that back.
+    if (!file || error.status !== 412 || !uploads.has(file.id)) return
+    uploads.get(file.id).stored = true
+    uppy.hideInfo()
   })
   uppy.on('file-removed', (file) => {
     const id = uploads.get(file.id)?.id

@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -146,4 +148,31 @@ func slow(bytesPerSecond float64) chromedp.Action {
 		}}).Do(ctx)
 		return err
 	})
+}
+
+// loseAnswer makes the first answer to a PUT to an endpoint fail on its way, until the returned
+// function is called, which tells whether that has happened.
+func (b *tab) loseAnswer(endpoint string) (lost func() bool) {
+	b.t.Helper()
+	var done atomic.Bool
+	ctx, cancel := context.WithCancel(b.ctx)
+	chromedp.ListenTarget(ctx, func(event any) {
+		e, ok := event.(*fetch.EventRequestPaused)
+		if !ok {
+			return
+		}
+		go func() { // a listener must not wait for the browser
+			if e.Request.Method == http.MethodPut && done.CompareAndSwap(false, true) {
+				_ = chromedp.Run(b.ctx, fetch.FailRequest(e.RequestID, network.ErrorReasonConnectionReset))
+				return
+			}
+			_ = chromedp.Run(b.ctx, fetch.ContinueRequest(e.RequestID)) // the page tells when it gets no answer
+		}()
+	})
+	b.do(fetch.Enable().WithPatterns([]*fetch.RequestPattern{{URLPattern: endpoint + "/*", RequestStage: fetch.RequestStageResponse}}))
+	return func() bool {
+		b.do(fetch.Disable())
+		cancel()
+		return done.Load()
+	}
 }

@@ -97,6 +97,7 @@ func TestUppy(t *testing.T) {
 		run  func(*local, *tab, string)
 	}{
 		{"a small file goes in one PUT", uppySingle},
+		{"the answer to the PUT is lost", uppyLostAnswer},
 		{"a large file goes in parts", uppyMultipart},
 		{"pause and resume", uppyPause},
 		{"reload and resume", uppyReload},
@@ -122,6 +123,22 @@ func uppySingle(l *local, b *tab, origin string) {
 	}
 	if parts := b.sent(); len(parts) > 0 {
 		t.Errorf("parts %v were sent", parts)
+	}
+}
+
+// uppyLostAnswer cuts the connection once storage has taken the file. Uppy sends it again,
+// which storage refuses: it has the file.
+func uppyLostAnswer(l *local, b *tab, origin string) {
+	t := b.t
+	for _, size := range []int{0, 5000, 16 << 20} {
+		path, content := chosen(t, "lost-answer-"+strconv.Itoa(size)+".txt", size)
+		b.visit(origin)
+		lost := b.loseAnswer(l.dev.S3Endpoint)
+		b.pick(path)
+		l.has(t, b.stored(), content)
+		if !lost() {
+			t.Errorf("%d bytes: no answer was lost", size)
+		}
 	}
 }
 
