@@ -114,6 +114,8 @@ func objectFields() []field[object.Object] {
 		text("s3Key", "", func(o *O) *string { return &o.S3Key }),
 		text("s3VersionId", "", func(o *O) *string { return &o.S3VersionID }),
 		text("integrity", "verified or recorded", func(o *O) *object.Integrity { return &o.Integrity }),
+		number("stored", "bytes, of the versions before, too", func(o *O) *int64 { return &o.Stored }),
+		text("storageClass", "where it is not the bucket's own", func(o *O) *string { return &o.StorageClass }),
 		labels("tags", "", func(o *O) *map[string]string { return &o.Tags }),
 		labels("metadata", "", func(o *O) *map[string]string { return &o.Metadata }),
 		record("picture", "of an image", func(o *O) **object.Picture { return &o.Picture }, pictureFields()),

@@ -62,11 +62,11 @@ func TestNewerVersionOvertakes(t *testing.T) {
 	b.publish(u[0])
 	s := b.over(justBefore("TransactWriteItems", "", func() { b.publish(u[2]) }))
 	o, err := s.Publish(t.Context(), u[1], facts(u[1]))
-	if err != nil || o.Version != u[2].ID || o.Rev != 2 {
+	if err != nil || o.Version != u[2].ID || o.Rev != 3 || o.Stored != 30 {
 		t.Errorf("the object is %+v, %v", o, err)
 	}
 	now, err := b.Object(t.Context(), "alpha", o.ID)
-	if err != nil || now.Version != u[2].ID || now.Rev != 2 {
+	if err != nil || now.Version != u[2].ID || now.Rev != 3 || now.Stored != 30 {
 		t.Errorf("the object reads as %+v, %v", now, err)
 	}
 	b.wantUsage("alpha", amount(0, 0, 0), amount(30, 1, 0))

@@ -90,6 +90,7 @@ func (s *Store) publishNew(ctx context.Context, before, after upload.Upload, f o
 		Parent:    parent,
 		Name:      name,
 		State:     object.Available,
+		Stored:    f.Size,
 		CreatedAt: after.EndedAt,
 		CreatedBy: after.CreatedBy,
 	}, after, f)
@@ -114,13 +115,16 @@ func (s *Store) publishVersion(ctx context.Context, before, after upload.Upload,
 	case err != nil:
 		return object.Object{}, err
 	}
-	write := check(s, anObject, s.schema.Objects, o, unchanged(o.Rev))
+	rev := o.Rev
 	if after.ID > o.Version {
-		rev := o.Rev
 		o = current(o, after, f)
-		write = put(s, anObject, s.schema.Objects, o, unchanged(rev))
+	} else { // what it holds has changed, and those who keep books are to learn it
+		o.Rev++
+		o.UpdatedAt = latest(after.EndedAt, o.UpdatedAt)
 	}
-	return o, s.settle(ctx, before, after, quota, write,
+	o.Stored += f.Size
+	return o, s.settle(ctx, before, after, quota,
+		put(s, anObject, s.schema.Objects, o, unchanged(rev)),
 		put(s, aVersion, s.schema.Versions, version(after, f, object.Available), absent()))
 }
 

@@ -53,6 +53,8 @@ type Data struct {
 	Rev          int64             `json:"rev"`
 	Version      string            `json:"version"`
 	Size         int64             `json:"size"`
+	Stored       int64             `json:"stored"`
+	StorageClass string            `json:"storageClass,omitempty"`
 	ContentType  string            `json:"contentType"`
 	DetectedType string            `json:"detectedType,omitempty"`
 	SHA256       string            `json:"sha256,omitempty"`

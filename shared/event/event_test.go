@@ -16,7 +16,7 @@ func sample(state object.State, rev int64, version string) *object.Object {
 	o := &object.Object{
 		Workspace: "alpha", ID: "01JBQ8G7Z0Y5X4W3V2T1S0R9QP", Path: "docs/a.txt", Parent: "docs", Name: "a.txt",
 		State: state, Rev: rev, Version: version, Size: 3, ContentType: "text/plain", DetectedType: "text/plain",
-		SHA256: "c2hh", CRC64NVME: "Y3Jj", ETag: "etag", S3Key: "c/secret", S3VersionID: "s3v", Integrity: object.Verified,
+		SHA256: "c2hh", CRC64NVME: "Y3Jj", ETag: "etag", S3Key: "c/secret", S3VersionID: "s3v", Integrity: object.Verified, Stored: 5,
 		Tags:      map[string]string{"k": "v"},
 		Picture:   &object.Picture{Width: 4, Height: 3, CapturedAt: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), Derivatives: []string{"256"}},
 		CreatedAt: time.Date(2026, 11, 3, 1, 2, 3, 0, time.UTC), CreatedBy: "ann",
@@ -92,7 +92,7 @@ func TestCloudEventsJSON(t *testing.T) {
 			"id": "01JBQ8G7Z0Y5X4W3V2T1S0R9QP", "workspace": "alpha",
 			"path": "docs/a.txt", "parent": "docs", "name": "a.txt",
 			"state": "available", "rev": 1, "version": "01JBQ8G7Z0Y5X4W3V2T1S0R9QQ",
-			"size": 3, "contentType": "text/plain", "detectedType": "text/plain",
+			"size": 3, "stored": 5, "contentType": "text/plain", "detectedType": "text/plain",
 			"sha256": "c2hh", "crc64nvme": "Y3Jj", "integrity": "verified", "tags": {"k": "v"},
 			"picture": {"width": 4, "height": 3, "capturedAt": "2026-05-01T00:00:00Z", "derivatives": ["256"]},
 			"createdAt": "2026-11-03T01:02:03Z", "createdBy": "ann",

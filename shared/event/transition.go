@@ -84,7 +84,7 @@ func view(o *object.Object) Data {
 		ID: o.ID, Workspace: o.Workspace,
 		Path: o.Path, Parent: o.Parent, Name: o.Name,
 		State: o.State, Rev: o.Rev, Version: o.Version,
-		Size: o.Size, ContentType: o.ContentType, DetectedType: o.DetectedType,
+		Size: o.Size, Stored: o.Stored, StorageClass: o.StorageClass, ContentType: o.ContentType, DetectedType: o.DetectedType,
 		SHA256: o.SHA256, CRC64NVME: o.CRC64NVME, Integrity: o.Integrity,
 		Tags: o.Tags, Metadata: o.Metadata,
 		CreatedAt: o.CreatedAt, CreatedBy: o.CreatedBy,

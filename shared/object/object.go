@@ -82,6 +82,13 @@ type Object struct {
 	S3VersionID  string
 	Integrity    Integrity
 
+	// Stored is how many bytes the object holds of its workspace's quota: those of
+	// its current version and of the ones before. A rejected object holds none.
+	Stored int64
+	// StorageClass is the storage class of those bytes, by S3's name. Empty is the
+	// one into which the bucket puts everything.
+	StorageClass string
+
 	Tags     map[string]string
 	Metadata map[string]string
 
