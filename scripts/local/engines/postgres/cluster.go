@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/stowage-dev/stowage/scripts/local/authority"
+	"github.com/stowage-dev/stowage/scripts/local/unprivileged"
 )
 
 // maxSocketPath is what the shortest limit of a Unix socket's path leaves for the
@@ -56,11 +57,11 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if e.socket, err = socketDir(e.cfg.Dir); err != nil {
 		return err
 	}
-	if e.owner, err = chooseOwner(ctx, e.cfg.Program); err != nil {
-		return err
+	if e.user, err = unprivileged.Choose(ctx, filepath.Join(e.cfg.Program, "bin", "postgres"), "--version"); err != nil {
+		return err //nolint:wrapcheck // it names the program
 	}
-	if err := e.owner.take(e.cfg.Dir, e.socket); err != nil {
-		return err
+	if err := e.user.Take(e.cfg.Dir, e.socket); err != nil {
+		return err //nolint:wrapcheck // it names the directory
 	}
 	return e.initialize(ctx)
 }
@@ -121,7 +122,7 @@ func (e *Engine) initialize(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(e.cfg.Program, "bin", "initdb"), "--pgdata", unfinished,
 		"--username", Superuser, "--auth", "trust", "--no-sync", "--encoding", "UTF8",
 		"--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C")
-	e.owner.apply(cmd)
+	e.user.Apply(cmd)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, strings.TrimSpace(string(output)))
 	}
@@ -172,5 +173,5 @@ func (e *Engine) configure() error {
 			return err //nolint:wrapcheck // it names the file
 		}
 	}
-	return e.owner.take(e.data())
+	return e.user.Take(e.data()) //nolint:wrapcheck // it names the directory
 }

@@ -29,6 +29,7 @@ import (
 
 	"github.com/stowage-dev/stowage/scripts/local/authority"
 	"github.com/stowage-dev/stowage/scripts/local/child"
+	"github.com/stowage-dev/stowage/scripts/local/unprivileged"
 )
 
 const (
@@ -69,14 +70,11 @@ type Engine struct {
 	password  string
 	socket    string // directory of the Unix socket
 	port      int
-	owner     owner
-	died      chan error
+	user      unprivileged.User
+	server    *child.Kept
 	closing   chan struct{}
 	once      sync.Once
 	tasks     sync.WaitGroup
-
-	mu      sync.Mutex     // guards process
-	process *child.Process // nil between a kill and the restart
 }
 
 // Start runs the server, waits until it answers, and creates the roles and databases
@@ -88,7 +86,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, authority: cfg.Authority, password: rand.Text(), died: make(chan error, 1), closing: make(chan struct{})}
+	e := &Engine{cfg: cfg, authority: cfg.Authority, password: rand.Text(), server: child.NewKept("PostgreSQL"), closing: make(chan struct{})}
 	if err := e.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start PostgreSQL in %s: %w", cfg.Dir, err), e.removeSocket())
 	}
@@ -124,15 +122,10 @@ func (e *Engine) Password() string { return e.password }
 func (e *Engine) Authority() *authority.Authority { return e.authority }
 
 // PID is the server's process, or 0 when it was killed.
-func (e *Engine) PID() int {
-	if p := e.current(); p != nil {
-		return p.PID()
-	}
-	return 0
-}
+func (e *Engine) PID() int { return e.server.PID() }
 
 // Wait receives an error if the server ends without having been asked to.
-func (e *Engine) Wait() <-chan error { return e.died }
+func (e *Engine) Wait() <-chan error { return e.server.Wait() }
 
 // Close stops the server, breaking connections off, and returns when it is gone.
 func (e *Engine) Close() error {
@@ -145,14 +138,7 @@ func (e *Engine) Close() error {
 // Kill ends the server as kill -9 of all its processes does. It stays dead until
 // Restart; Wait does not tell of it.
 func (e *Engine) Kill() error {
-	p := e.detach()
-	if p == nil {
-		return nil
-	}
-	if err := p.Stop(0); err != nil {
-		return fmt.Errorf("kill PostgreSQL: %w", err)
-	}
-	return nil
+	return e.server.Kill() //nolint:wrapcheck // it names the server
 }
 
 // Restart kills the server, if it runs, and starts it again at the same address over
@@ -160,7 +146,7 @@ func (e *Engine) Kill() error {
 func (e *Engine) Restart(ctx context.Context) error {
 	err := e.Kill()
 	if err == nil {
-		err = e.launch(ctx)
+		err = e.launch()
 	}
 	if err == nil {
 		err = e.awaitReady(ctx)
@@ -171,41 +157,10 @@ func (e *Engine) Restart(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) current() *child.Process {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.process
-}
-
-// detach takes the process away from those who watch it, so that its end is no failure.
-func (e *Engine) detach() *child.Process {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	p := e.process
-	e.process = nil
-	return p
-}
-
 // stop shuts the server down as "fast" does: transactions are rolled back and clients
 // are told.
 func (e *Engine) stop() error {
-	p := e.detach()
-	if p == nil {
-		return nil
-	}
-	if err := p.Signal(syscall.SIGINT); err != nil {
-		return fmt.Errorf("stop PostgreSQL: %w", err)
-	}
-	timer := time.NewTimer(stopGrace)
-	defer timer.Stop()
-	select {
-	case <-p.Done():
-	case <-timer.C:
-		if err := p.Stop(0); err != nil {
-			return fmt.Errorf("stop PostgreSQL: %w", err)
-		}
-	}
-	return nil
+	return e.server.Shutdown(syscall.SIGINT, stopGrace) //nolint:wrapcheck // it names the server
 }
 
 // removeSocket removes the socket's directory where it is a temporary one.

@@ -27,7 +27,7 @@ func (e *Engine) run(ctx context.Context) error {
 		if err = e.configure(); err != nil {
 			return err
 		}
-		if err = e.launch(ctx); err != nil {
+		if err = e.launch(); err != nil {
 			return err
 		}
 		if err = e.awaitReady(ctx); err == nil {
@@ -43,43 +43,24 @@ func (e *Engine) run(ctx context.Context) error {
 	return err
 }
 
-// launch starts the process and watches it.
-func (e *Engine) launch(ctx context.Context) error {
+// launch starts the process.
+func (e *Engine) launch() error {
 	cmd := exec.Command(filepath.Join(e.cfg.Program, "bin", "postgres"), "-D", e.data())
 	cmd.Stdout, cmd.Stderr = e.cfg.Stderr, e.cfg.Stderr
-	e.owner.apply(cmd)
+	e.user.Apply(cmd)
 	process, err := child.Start(cmd)
 	if err != nil {
 		return fmt.Errorf("run the server: %w", err)
 	}
-	e.mu.Lock()
-	e.process = process
-	e.mu.Unlock()
-	e.tasks.Go(func() { e.watch(ctx, process) })
+	e.server.Run(process)
 	return nil
-}
-
-// watch reports the end of the process, unless it was asked for.
-func (e *Engine) watch(ctx context.Context, process *child.Process) {
-	<-process.Done()
-	if e.current() != process || ctx.Err() != nil {
-		return
-	}
-	err := process.Err()
-	if err == nil {
-		err = errors.New("it exited with status 0")
-	}
-	select {
-	case e.died <- fmt.Errorf("PostgreSQL ended: %w", err):
-	default:
-	}
 }
 
 // awaitReady polls until the server answers, or has died.
 func (e *Engine) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	process := e.current()
+	process := e.server.Current()
 	if process == nil {
 		return errors.New("it was killed before it was ready")
 	}

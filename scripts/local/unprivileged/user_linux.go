@@ -1,4 +1,4 @@
-package postgres
+package unprivileged
 
 import "syscall"
 
