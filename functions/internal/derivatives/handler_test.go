@@ -211,6 +211,7 @@ func TestAnyCallFails(t *testing.T) {
 
 // anyCallFails lets the n-th call fail, and reports whether there is one.
 func anyCallFails(t *testing.T, objects *s3.Client, n int, after bool) bool {
+	t.Helper()
 	w := newWorld(t, objects)
 	o := w.publish(t, "beach.jpeg", photo(t, 300, 200))
 	w.flaky.reset(n, after)

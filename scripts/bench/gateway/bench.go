@@ -109,7 +109,7 @@ func (b *bench) gate(ctx context.Context, issuer *identity.Issuer, intercept []g
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(gateway.Config{
+	g, err := gateway.New(gateway.Config{ //nolint:contextcheck // it serves until it is closed
 		Region: region, Account: account, Credentials: issuer, Intercept: intercept,
 		Services: map[string]http.Handler{gateway.S3: objects, gateway.DynamoDB: tables},
 	})
@@ -237,5 +237,5 @@ func send(ctx context.Context, method, url string, body io.Reader) (int64, error
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("status %d", resp.StatusCode)
 	}
-	return n, err //nolint:wrapcheck // the caller says which
+	return n, err
 }

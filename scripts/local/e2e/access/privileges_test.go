@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +74,7 @@ func TestEveryGrantIsUsed(t *testing.T) {
 }
 
 func apiLists(t *testing.T, w *world) {
+	t.Helper()
 	kept := w.put(t, "lists/a.txt")
 	if _, err := w.client.Download(t.Context(), kept.ObjectID, &bytes.Buffer{}); err != nil {
 		t.Fatal(err)
@@ -120,6 +121,7 @@ func (w *world) parts(t *testing.T, path string) client.Opened {
 }
 
 func apiAborts(t *testing.T, w *world) {
+	t.Helper()
 	parts := w.parts(t, "aborted/parts.bin")
 	if err := w.client.Abort(t.Context(), parts.Upload.ID); err != nil {
 		t.Fatal(err)
@@ -298,7 +300,11 @@ func completerGivesUp(t *testing.T, w *world) {
 
 func (w *world) picture(t *testing.T, path string) client.Upload {
 	t.Helper()
-	body, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src", "image", "testdata", "video-001.png"))
+	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "src", "image", "testdata", "video-001.png"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ var emptyDatabase []byte
 // createDatabase puts the empty database where there is none.
 func createDatabase(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return nil //nolint:nilerr // what cannot be looked at, the engine will name
+		return nil // what cannot be looked at, the engine will name
 	}
 	packed, err := gzip.NewReader(bytes.NewReader(emptyDatabase))
 	if err != nil {
