@@ -139,6 +139,7 @@ func apiAborts(t *testing.T, w *world) {
 }
 
 func ingestPublishesOlder(t *testing.T, w *world) {
+	t.Helper()
 	older, olderBody := document("versions/a.txt")
 	newer, newerBody := document("versions/a.txt")
 	first, second := w.open(t, older), w.open(t, newer)
@@ -150,6 +151,7 @@ func ingestPublishesOlder(t *testing.T, w *world) {
 
 // ingestClears: two versions come to the key of an upload that has ended and still holds its quota.
 func ingestClears(t *testing.T, w *world) {
+	t.Helper()
 	held, end := w.hold(w.by(t, "S3Ingest", "GetItem"))
 	defer end()
 	u, _ := document("late/a.txt")
@@ -190,6 +192,7 @@ func (w *world) awaitRelease(t *testing.T, id string) {
 }
 
 func ingestGivesUp(t *testing.T, w *world) {
+	t.Helper()
 	before := w.letters(t, "dead/")
 	w.send(t, "S3Ingest", "no JSON")
 	// S3 told of a version of an upload that is open, and somebody has removed it since.
@@ -244,6 +247,7 @@ func (w *world) finish(t *testing.T, id string) {
 }
 
 func completerFinishes(t *testing.T, w *world) {
+	t.Helper()
 	opened := w.leaveToQueue(t, "completed/a.bin")
 	w.finish(t, opened.Upload.ID)
 	w.await(t, opened.Upload.ID, upload.Available)
@@ -251,6 +255,7 @@ func completerFinishes(t *testing.T, w *world) {
 
 // completerLooks: the answer of S3 was lost.
 func completerLooks(t *testing.T, w *world) {
+	t.Helper()
 	opened := w.leaveToQueue(t, "completed/b.bin")
 	u, err := w.catalog().Upload(t.Context(), "alpha", opened.Upload.ID)
 	if err != nil {
@@ -282,6 +287,7 @@ func completerLooks(t *testing.T, w *world) {
 
 // completerGivesUp: the parts were removed from outside, long ago.
 func completerGivesUp(t *testing.T, w *world) {
+	t.Helper()
 	opened := w.leaveToQueue(t, "completed/c.bin")
 	u, err := w.catalog().Upload(t.Context(), "alpha", opened.Upload.ID)
 	if err != nil {
@@ -322,6 +328,7 @@ func (w *world) awaitPicture(t *testing.T, object string) {
 }
 
 func derivativesAreMade(t *testing.T, w *world) {
+	t.Helper()
 	writes := w.by(t, "ImageDerivatives", "TransactWriteItems", "PutItem")
 	end := w.fail(writes) // so that they are made again, and found written
 	first := w.picture(t, "pictures/a.png")
@@ -352,6 +359,7 @@ func derivativesAreMade(t *testing.T, w *world) {
 }
 
 func fanoutGivesUp(t *testing.T, w *world) {
+	t.Helper()
 	before := w.letters(t, "dead/")
 	if _, err := w.tables().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(w.Dev(nil).Table), Item: map[string]types.AttributeValue{
 		"pk": text("O#alpha#nothing"), "sk": text("OBJECT"), "rev": text("not a number"),
@@ -367,6 +375,7 @@ func fanoutGivesUp(t *testing.T, w *world) {
 }
 
 func sweeperSweeps(t *testing.T, w *world) {
+	t.Helper()
 	whole, _ := document("swept/whole.txt")
 	late, _ := document("swept/late.txt")
 	due := []string{w.open(t, whole).Upload.ID, w.parts(t, "swept/parts.bin").Upload.ID}
