@@ -44,7 +44,9 @@ func (e *Engine) config(certificate, key string) string {
 	for _, line := range [][2]string{
 		{"listen_addr", "127.0.0.1"},
 		{"listen_port", strconv.Itoa(e.port)},
-		{"unix_socket_dir", ""}, // none
+		// Beside PostgreSQL's, in a directory that its owner alone may enter: TLS ends at the front.
+		{"unix_socket_dir", e.cfg.Server.Socket},
+		{"unix_socket_mode", "0600"},
 		{"pool_mode", "transaction"},
 		{"default_pool_size", strconv.Itoa(e.cfg.ServerConnections)},
 		{"max_client_conn", strconv.Itoa(e.cfg.Clients)},

@@ -137,6 +137,11 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 // Address is host:port of the listener.
 func (e *Engine) Address() string { return "127.0.0.1:" + strconv.Itoa(e.port) }
 
+// Socket is the path of the Unix socket, on which the password is asked for too.
+func (e *Engine) Socket() string {
+	return filepath.Join(e.cfg.Server.Socket, ".s.PGSQL."+strconv.Itoa(e.port))
+}
+
 // Password is that of every role, new with each Start.
 func (e *Engine) Password() string { return e.password }
 

@@ -52,10 +52,25 @@ func (s *Signature) VerifyS3(r *http.Request, secret string) error {
 	query := r.URL.RawQuery
 	if s.Presigned {
 		payload = cmp.Or(r.URL.Query().Get("X-Amz-Content-Sha256"), "UNSIGNED-PAYLOAD")
-		parts := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool { return strings.HasPrefix(p, querySig+"=") })
-		query = strings.Join(parts, "&")
+		query = withoutSignature(query)
 	}
 	return s.compare(s.canonicalRequest(r, r.URL.Path, query, payload), secret)
+}
+
+// VerifyPresigned checks a signature in the query of a request without a body, of every service but S3.
+func (s *Signature) VerifyPresigned(r *http.Request, secret string) error {
+	path := r.URL.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	payload := sha256.Sum256(nil)
+	return s.compare(s.canonicalRequest(r, path, withoutSignature(r.URL.RawQuery), hex.EncodeToString(payload[:])), secret)
+}
+
+// withoutSignature is a query as it was signed.
+func withoutSignature(query string) string {
+	parts := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool { return strings.HasPrefix(p, querySig+"=") })
+	return strings.Join(parts, "&")
 }
 
 // compare signs a canonical request.
