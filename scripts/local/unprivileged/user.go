@@ -67,7 +67,7 @@ func (u User) Take(dirs ...string) error {
 			if err != nil {
 				return err
 			}
-			return os.Lchown(path, nobody, nobody)
+			return os.Lchown(path, nobody, nobody) //nolint:gosec // the directory is ours alone
 		})
 		if err != nil {
 			return fmt.Errorf("give %s to user %d: %w", dir, nobody, err)

@@ -18,7 +18,7 @@ const (
 func (e *Engine) configure() error {
 	issued, err := e.authority.Issue("127.0.0.1", "localhost")
 	if err != nil {
-		return err //nolint:wrapcheck // it says what failed
+		return err
 	}
 	certificate, key, err := issued.Write(e.cfg.Dir)
 	if err != nil {
@@ -30,7 +30,7 @@ func (e *Engine) configure() error {
 			return err //nolint:wrapcheck // it names the file
 		}
 	}
-	return e.user.Take(e.cfg.Dir) //nolint:wrapcheck // it names the directory
+	return e.user.Take(e.cfg.Dir)
 }
 
 func (e *Engine) config(certificate, key string) string {

@@ -165,7 +165,7 @@ func (e *Engine) Close() error {
 // Kill ends pgbouncer as kill -9 does. It stays dead until Restart; Wait does not tell
 // of it.
 func (e *Engine) Kill() error {
-	return e.process.Kill() //nolint:wrapcheck // it names pgbouncer
+	return e.process.Kill()
 }
 
 // Restart kills pgbouncer, if it runs, and starts it again at the same address. It
@@ -183,7 +183,7 @@ func (e *Engine) Restart(ctx context.Context) error {
 
 // stop sends SIGTERM, on which pgbouncer ends at once.
 func (e *Engine) stop() error {
-	return e.process.Shutdown(syscall.SIGTERM, stopGrace) //nolint:wrapcheck // it names pgbouncer
+	return e.process.Shutdown(syscall.SIGTERM, stopGrace)
 }
 
 // start prepares the directory and runs pgbouncer on a free port. A port that was free
@@ -221,11 +221,11 @@ func (e *Engine) prepare(ctx context.Context) error {
 	var err error
 	if e.authority == nil {
 		if e.authority, err = authority.Open(filepath.Join(e.cfg.Dir, "authority")); err != nil {
-			return err //nolint:wrapcheck // it names the directory
+			return err
 		}
 	}
 	e.user, err = unprivileged.Choose(ctx, e.cfg.Program, "--version")
-	return err //nolint:wrapcheck // it names the program
+	return err
 }
 
 // launch starts the process and waits until it listens.
@@ -257,7 +257,7 @@ func (e *Engine) awaitReady(ctx context.Context, process *child.Process) error {
 		select {
 		case <-process.Done():
 			if cause := process.Err(); cause != nil {
-				return cause //nolint:wrapcheck // it names the process
+				return cause
 			}
 			return errors.New("it exited before it listened")
 		case <-ctx.Done():

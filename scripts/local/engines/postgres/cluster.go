@@ -51,14 +51,14 @@ func (e *Engine) prepare(ctx context.Context) error {
 	var err error
 	if e.authority == nil {
 		if e.authority, err = authority.Open(filepath.Join(e.cfg.Dir, "authority")); err != nil {
-			return err //nolint:wrapcheck // it names the directory
+			return err
 		}
 	}
 	if e.socket, err = socketDir(e.cfg.Dir); err != nil {
 		return err
 	}
 	if e.user, err = unprivileged.Choose(ctx, filepath.Join(e.cfg.Program, "bin", "postgres"), "--version"); err != nil {
-		return err //nolint:wrapcheck // it names the program
+		return err
 	}
 	if err := e.user.Take(e.cfg.Dir, e.socket); err != nil {
 		return err //nolint:wrapcheck // it names the directory
@@ -137,7 +137,7 @@ func (e *Engine) initialize(ctx context.Context) error {
 func (e *Engine) configure() error {
 	issued, err := e.authority.Issue("127.0.0.1", "localhost")
 	if err != nil {
-		return err //nolint:wrapcheck // it says what failed
+		return err
 	}
 	certificate, key, err := issued.Write(e.data())
 	if err != nil {

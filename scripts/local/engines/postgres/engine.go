@@ -138,7 +138,7 @@ func (e *Engine) Close() error {
 // Kill ends the server as kill -9 of all its processes does. It stays dead until
 // Restart; Wait does not tell of it.
 func (e *Engine) Kill() error {
-	return e.server.Kill() //nolint:wrapcheck // it names the server
+	return e.server.Kill()
 }
 
 // Restart kills the server, if it runs, and starts it again at the same address over
@@ -160,7 +160,7 @@ func (e *Engine) Restart(ctx context.Context) error {
 // stop shuts the server down as "fast" does: transactions are rolled back and clients
 // are told.
 func (e *Engine) stop() error {
-	return e.server.Shutdown(syscall.SIGINT, stopGrace) //nolint:wrapcheck // it names the server
+	return e.server.Shutdown(syscall.SIGINT, stopGrace)
 }
 
 // removeSocket removes the socket's directory where it is a temporary one.
