@@ -18,6 +18,9 @@ import (
 // stream filter needs to see the objects only.
 const ObjectSortKey = "OBJECT"
 
+// VersionSortPrefix begins the sort key of every version of an object.
+const VersionSortPrefix = "V#"
+
 // ExpiryShards is over how many partitions one hour of the expiry index is
 // spread.
 const ExpiryShards = 4
@@ -38,7 +41,10 @@ func paths() *Entity[object.Claim] {
 		},
 		access: []Access{
 			{"PathOwner", "GetItem", "strongly consistent"},
+			{"Hold", "TransactWriteItems", "written when nobody owns the path"},
 			{"Publish", "TransactWriteItems", "written when nobody owns the path"},
+			{"RejectUpload", "TransactWriteItems", "freed when the object in quarantine owns it"},
+			{"UndeleteObject", "TransactWriteItems", "written when nobody owns the path"},
 			{"DeleteObject", "TransactWriteItems", "freed when the object owns it"},
 		},
 	})
@@ -84,7 +90,9 @@ func objects() *Entity[object.Object] {
 		fields: objectFields(),
 		access: []Access{
 			{"Publish", "TransactWriteItems", "written new, or on the rev that was read"},
-			{"RejectUpload", "TransactWriteItems", "written when the object has no version yet"},
+			{"Hold", "TransactWriteItems", "written new, in quarantine"},
+			{"RejectUpload", "TransactWriteItems", "written when the object has no version yet, or on the rev that was read"},
+			{"UndeleteObject", "TransactWriteItems", "on the rev that was read"},
 			{"RecordPicture", "TransactWriteItems", "on the rev that was read"},
 			{"Object", "GetItem", "strongly consistent"},
 			{"DeleteObject", "TransactWriteItems", "on the rev that was read"},
@@ -138,7 +146,7 @@ func reasonFields() []field[object.Reason] {
 
 func versions() *Entity[object.Version] {
 	type V = object.Version
-	return declare("O#{workspace}#{object}", "V#{version}", Entity[V]{
+	return declare("O#{workspace}#{object}", VersionSortPrefix+"{version}", Entity[V]{
 		name: "Version",
 		doc:  "One settled upload of an object. Never changed, but that what is found out about a picture is added.",
 		parts: []part[V]{
@@ -179,6 +187,7 @@ func versions() *Entity[object.Version] {
 			{"RejectUpload", "TransactWriteItems", "written once"},
 			{"RecordPicture", "TransactWriteItems", "the picture is added"},
 			{"Version", "GetItem", "strongly consistent"},
+			{"Versions", "Query", "sk begins with " + VersionSortPrefix + ", strongly consistent, latest first, in pages"},
 		},
 	})
 }
@@ -219,6 +228,8 @@ func uploads() *Entity[upload.Upload] {
 			{"EndUpload", "PutItem", "on the rev that was read; keeps its reservation"},
 			{"PostponeUpload", "PutItem", "on the rev that was read"},
 			{"DueUploads", "Query " + ExpiryIndex, "eventually consistent, in pages, by hour and shard"},
+			{"Hold", "TransactWriteItems", "on the rev that was read; keeps its reservation"},
+			{"NoteUpload", "PutItem", "on the rev that was read"},
 			{"Publish", "TransactWriteItems", "on the rev that was read"},
 			{"RejectUpload", "TransactWriteItems", "on the rev that was read; keeps its reservation"},
 			{"ReleaseUpload", "TransactWriteItems", "on the rev that was read"},
@@ -248,7 +259,8 @@ func uploadFields() []field[upload.Upload] {
 		text("s3Key", "", func(u *U) *string { return &u.S3Key }),
 		text("s3UploadId", "of a multipart upload", func(u *U) *string { return &u.S3UploadID }),
 		record("completion", "what the client said when it completed", func(u *U) **upload.Completion { return &u.Completion }, completionFields()),
-		text("s3VersionId", "that was published or rejected", func(u *U) *string { return &u.S3VersionID }),
+		text("s3VersionId", "that was published or rejected, or waits for a scanner", func(u *U) *string { return &u.S3VersionID }),
+		boolean("holds", "its object is in quarantine for it", func(u *U) *bool { return &u.Holds }),
 		text("createdBy", "subject", func(u *U) *string { return &u.CreatedBy }),
 		moment("createdAt", "", func(u *U) *time.Time { return &u.CreatedAt }),
 		moment("expiresAt", "when the sweeper may end it", func(u *U) *time.Time { return &u.ExpiresAt }),

@@ -201,7 +201,7 @@ func (c *Completer) reopen(ctx context.Context, u upload.Upload, refusal error) 
 	if err != nil {
 		return upload.Upload{}, err
 	}
-	if now.State == upload.Uploaded || now.State == upload.Available {
+	if now.State == upload.Uploaded || now.State == upload.Quarantined || now.State == upload.Available {
 		return now, nil // somebody else's attempt went through
 	}
 	return upload.Upload{}, refusal

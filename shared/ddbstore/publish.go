@@ -50,12 +50,18 @@ func (s *Store) publish(ctx context.Context, u upload.Upload, f object.Facts, lo
 	if u.Keeps(f.S3VersionID) {
 		return s.Object(ctx, u.Workspace, u.ObjectID)
 	}
+	if err := holdsAnother(u, f); err != nil {
+		return object.Object{}, err
+	}
 	after, err := u.End(upload.Publish, upload.Ingest, s.now())
 	if err != nil {
 		return object.Object{}, err
 	}
 	after.S3VersionID = f.S3VersionID
-	after.Reservation = nil
+	after.Reservation, after.Reason, after.Holds = nil, nil, false
+	if u.Holds {
+		return s.publishHeld(ctx, u, after, f)
+	}
 
 	if !look {
 		return s.publishNew(ctx, u, after, f)
@@ -114,6 +120,8 @@ func (s *Store) publishVersion(ctx context.Context, before, after upload.Upload,
 		return object.Object{}, errLostRace // the path was freed since it was read
 	case err != nil:
 		return object.Object{}, err
+	case o.State == object.Quarantined:
+		return s.takeOver(ctx, before, after, f, o)
 	}
 	rev := o.Rev
 	if after.ID > o.Version {

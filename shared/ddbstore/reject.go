@@ -48,14 +48,24 @@ func (s *Store) reject(ctx context.Context, u upload.Upload, by upload.Actor, f 
 	case u.Keeps(f.S3VersionID):
 		return upload.Upload{}, fault.New(fault.Conflict, "the version was published")
 	}
+	if err := holdsAnother(u, f); err != nil {
+		return upload.Upload{}, err
+	}
 	after, err := u.End(upload.Reject, by, s.now())
 	if err != nil {
 		return upload.Upload{}, err
 	}
-	after.S3VersionID, after.Reason = f.S3VersionID, &r
+	after.S3VersionID, after.Reason, after.Holds = f.S3VersionID, &r, false
 	verdict := version(after, f, object.Rejected)
 	actions := []action{put(s, aVersion, s.schema.Versions, verdict, absent())}
 
+	if u.Holds {
+		held, err := s.rejectHeld(ctx, u, r)
+		if err != nil {
+			return upload.Upload{}, err
+		}
+		return after, s.settle(ctx, u, after, nil, append(actions, held...)...)
+	}
 	_, err = s.Object(ctx, u.Workspace, u.ObjectID)
 	switch {
 	case fault.Is(err, fault.NotFound):

@@ -42,6 +42,10 @@ const (
 	UnsupportedType  Code = "unsupported_type"
 	ChecksumMismatch Code = "checksum_mismatch"
 	SizeMismatch     Code = "size_mismatch"
+	MalwareFound     Code = "malware_found"
+	// ScanInconclusive is a scanner having looked at bytes, or tried to, without
+	// coming to a verdict.
+	ScanInconclusive Code = "scan_inconclusive"
 
 	// The same request may succeed later.
 	IdempotencyInProgress Code = "idempotency_in_progress"

@@ -192,7 +192,7 @@ func (u Upload) Checksum() string {
 // checksum of c. Parts that c leaves out are any. It returns a Conflict error
 // when the upload was completed by others.
 func (u Upload) Completed(c Completion) (bool, error) {
-	if u.Completion == nil || !slices.Contains([]State{Completing, Uploaded, Available}, u.State) {
+	if u.Completion == nil || !slices.Contains([]State{Completing, Uploaded, Quarantined, Available}, u.State) {
 		return false, nil
 	}
 	was := *u.Completion

@@ -268,7 +268,7 @@ func TestCompletedBefore(t *testing.T) {
 	c := upload.Completion{Parts: "p", CRC64NVME: "c"}
 	for _, state := range states() {
 		u := upload.Upload{State: state, Completion: &c}
-		moved := state == upload.Completing || state == upload.Uploaded || state == upload.Available
+		moved := state == upload.Completing || state == upload.Uploaded || state == upload.Quarantined || state == upload.Available
 		for _, tc := range []struct {
 			again upload.Completion
 			same  bool

@@ -19,6 +19,8 @@ const (
 	Completing State = "completing"
 	// Uploaded ones have all bytes in S3 and wait for their verification.
 	Uploaded State = "uploaded"
+	// Quarantined ones were verified and wait for a scanner's verdict.
+	Quarantined State = "quarantined"
 	// Available is the end of an upload that was published.
 	Available State = "available"
 	// Rejected is the end of an upload whose bytes were refused.
@@ -66,7 +68,11 @@ const (
 	// Reopen is S3 refusing to make an object of the parts: the client can put
 	// them right.
 	Reopen Event = "reopen"
-	// Publish is the bytes being what was declared.
+	// Hold is the bytes being what was declared, and a scanner having to look at them
+	// before they are published.
+	Hold Event = "hold"
+	// Publish is the bytes being what was declared, and clean where a scanner looks at
+	// them.
 	Publish Event = "publish"
 	// Reject is the bytes being something else, or not allowed.
 	Reject Event = "reject"
@@ -85,16 +91,19 @@ type transition struct {
 }
 
 // transitions is the whole state machine. S3's event can overtake the
-// completer, so Publish and Reject are allowed from every state in which bytes
-// may be in S3; and a client cannot abort what S3 may already have assembled.
+// completer, and a scanner's verdict S3's event, so Hold, Publish and Reject are
+// allowed from every state in which bytes may be in S3; and a client cannot abort
+// what S3 may already have assembled. What waits for a scanner does so for as long
+// as it takes: its time is never up.
 func transitions() []transition {
 	return []transition{
 		{SignParts, []Actor{Client}, []State{Open, Uploading}, Uploading},
 		{Complete, []Actor{Client}, []State{Uploading, Completing}, Completing},
 		{Assemble, []Actor{Client, Completer}, []State{Completing, Uploaded}, Uploaded},
 		{Reopen, []Actor{Client, Completer}, []State{Completing}, Uploading},
-		{Publish, []Actor{Ingest}, []State{Open, Uploading, Completing, Uploaded}, Available},
-		{Reject, []Actor{Ingest}, []State{Open, Uploading, Completing, Uploaded}, Rejected},
+		{Hold, []Actor{Ingest}, []State{Open, Uploading, Completing, Uploaded}, Quarantined},
+		{Publish, []Actor{Ingest}, []State{Open, Uploading, Completing, Uploaded, Quarantined}, Available},
+		{Reject, []Actor{Ingest}, []State{Open, Uploading, Completing, Uploaded, Quarantined}, Rejected},
 		{Reject, []Actor{Completer}, []State{Completing}, Rejected},
 		{Abort, []Actor{Client}, []State{Open, Uploading}, Aborted},
 		{Expire, []Actor{Sweeper}, []State{Open, Uploading, Completing, Uploaded}, Expired},

@@ -12,14 +12,14 @@ import (
 
 func states() []upload.State {
 	return []upload.State{
-		upload.Open, upload.Uploading, upload.Completing, upload.Uploaded,
+		upload.Open, upload.Uploading, upload.Completing, upload.Uploaded, upload.Quarantined,
 		upload.Available, upload.Rejected, upload.Expired, upload.Aborted,
 	}
 }
 
 func events() []upload.Event {
 	return []upload.Event{
-		upload.SignParts, upload.Complete, upload.Assemble, upload.Reopen, upload.Publish, upload.Reject, upload.Abort, upload.Expire,
+		upload.SignParts, upload.Complete, upload.Assemble, upload.Reopen, upload.Hold, upload.Publish, upload.Reject, upload.Abort, upload.Expire,
 	}
 }
 
@@ -50,8 +50,9 @@ func TestTransitions(t *testing.T) {
 	allow(upload.Complete, upload.Completing, client, upload.Uploading, upload.Completing)
 	allow(upload.Assemble, upload.Uploaded, finishers, upload.Completing, upload.Uploaded)
 	allow(upload.Reopen, upload.Uploading, finishers, upload.Completing)
-	allow(upload.Publish, upload.Available, ingest, upload.Open, upload.Uploading, upload.Completing, upload.Uploaded)
-	allow(upload.Reject, upload.Rejected, ingest, upload.Open, upload.Uploading, upload.Completing, upload.Uploaded)
+	allow(upload.Hold, upload.Quarantined, ingest, upload.Open, upload.Uploading, upload.Completing, upload.Uploaded)
+	allow(upload.Publish, upload.Available, ingest, upload.Open, upload.Uploading, upload.Completing, upload.Uploaded, upload.Quarantined)
+	allow(upload.Reject, upload.Rejected, ingest, upload.Open, upload.Uploading, upload.Completing, upload.Uploaded, upload.Quarantined)
 	allow(upload.Reject, upload.Rejected, []upload.Actor{upload.Completer}, upload.Completing)
 	allow(upload.Abort, upload.Aborted, client, upload.Open, upload.Uploading)
 	allow(upload.Expire, upload.Expired, sweeper, upload.Open, upload.Uploading, upload.Completing, upload.Uploaded)
@@ -90,7 +91,8 @@ func TestCodesOfRefusedTransitions(t *testing.T) {
 }
 
 // TestAnyLifeEndsOnce lets anything happen in any order: an upload ends at most
-// once, only its end is final, and the sweeper can always end it.
+// once, only its end is final, and the sweeper can end it unless it waits for a
+// scanner.
 func TestAnyLifeEndsOnce(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -121,8 +123,9 @@ func TestAnyLifeEndsOnce(t *testing.T) {
 			t.Fatalf("ended %d times, is %s", ends, u.State)
 		}
 		if !u.State.Ended() {
-			if _, err := u.End(upload.Expire, upload.Sweeper, time.Unix(1, 0)); err != nil {
-				t.Fatalf("the sweeper cannot end it: %v", err)
+			_, err := u.End(upload.Expire, upload.Sweeper, time.Unix(1, 0))
+			if waits := u.State == upload.Quarantined; waits != (err != nil) {
+				t.Fatalf("the sweeper ends it while it is %s: %v", u.State, err)
 			}
 		}
 	})

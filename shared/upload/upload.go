@@ -67,8 +67,12 @@ type Upload struct {
 	S3UploadID string
 	// Completion is what a client said when it completed a multipart upload.
 	Completion *Completion
-	// S3VersionID is the version of S3Key that was published or rejected.
+	// S3VersionID is the version of S3Key that was published or rejected, or that
+	// waits for a scanner.
 	S3VersionID string
+	// Holds is set while the upload waits for a scanner as the first version of the
+	// object that it was opened for: that object is there, in quarantine.
+	Holds bool
 
 	CreatedBy string
 	CreatedAt time.Time
@@ -77,7 +81,8 @@ type Upload struct {
 	// EndedAt and EndedBy say how it ended.
 	EndedAt time.Time
 	EndedBy Actor
-	// Reason says why it was rejected, or why its completion was refused last.
+	// Reason says why it was rejected, why its completion was refused last, or why a
+	// scanner has come to no verdict.
 	Reason *object.Reason
 }
 
@@ -151,6 +156,12 @@ func validateDigest(field, digest string, size int) error {
 		return fault.Invalid(field, "must be the base64 of %d bytes", size)
 	}
 	return nil
+}
+
+// Waits reports whether the given S3 version of the upload's key waits for a scanner's
+// verdict.
+func (u Upload) Waits(s3VersionID string) bool {
+	return u.State == Quarantined && u.S3VersionID == s3VersionID
 }
 
 // Keeps reports whether the given S3 version of the upload's key is the one that

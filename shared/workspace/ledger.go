@@ -181,6 +181,22 @@ func Settle(shares []Share, kept Amount) ([]Movement, error) {
 	return moves, nil
 }
 
+// Divide takes part out of shares, as far as they hold it, and returns what it took and
+// what is left. Shares of nothing are left out.
+func Divide(shares []Share, part Amount) (taken, rest []Share) {
+	for _, s := range shares {
+		t := s.least(part)
+		part = part.Minus(t)
+		if !t.IsZero() {
+			taken = append(taken, Share{s.Shard, t})
+		}
+		if left := s.Minus(t); !left.IsZero() {
+			rest = append(rest, Share{s.Shard, left})
+		}
+	}
+	return taken, rest
+}
+
 // Resize changes a quota: what it grows by becomes available evenly, and what
 // it shrinks by is taken from where it is available. It returns a QuotaInUse
 // error with the figures when too little is available. Shards that do not

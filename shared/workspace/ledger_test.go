@@ -2,6 +2,7 @@ package workspace_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -219,4 +220,18 @@ func take(t *rapid.T, from *[][]workspace.Share) []workspace.Share {
 	taken := (*from)[i]
 	*from = append((*from)[:i:i], (*from)[i+1:]...)
 	return taken
+}
+
+func TestDivide(t *testing.T) {
+	t.Parallel()
+	shares := []workspace.Share{{Shard: 1, Amount: workspace.Amount{Bytes: 5, Uploads: 1}}, {Shard: 2, Amount: workspace.Amount{Bytes: 3, Objects: 1}}}
+	taken, rest := workspace.Divide(shares, workspace.Amount{Bytes: 6, Uploads: 1})
+	want := []workspace.Share{{Shard: 1, Amount: workspace.Amount{Bytes: 5, Uploads: 1}}, {Shard: 2, Amount: workspace.Amount{Bytes: 1}}}
+	left := []workspace.Share{{Shard: 2, Amount: workspace.Amount{Bytes: 2, Objects: 1}}}
+	if !slices.Equal(taken, want) || !slices.Equal(rest, left) {
+		t.Errorf("took %+v, left %+v", taken, rest)
+	}
+	if taken, rest := workspace.Divide(shares, workspace.Amount{}); taken != nil || !slices.Equal(rest, shares) {
+		t.Errorf("took %+v for nothing, left %+v", taken, rest)
+	}
 }

@@ -111,6 +111,25 @@ func TestArrivedBytesWaitForTheirVerification(t *testing.T) {
 }
 
 // TestWhatAnAbortLeft kills the API's function at every one of its calls.
+// TestWhatWaitsForAScannerWaits: its verdict may come late, or never, and until then the
+// bytes are neither opened nor thrown away.
+func TestWhatWaitsForAScannerWaits(t *testing.T) {
+	w := newWorld(t, startS3(t))
+	u := w.openSingle("a", 10)
+	at := object.Location{Key: u.S3Key, VersionID: w.put(u, content(u))}
+	_, err := w.store.Hold(t.Context(), u, object.Facts{Size: u.Size, SHA256: u.SHA256, S3VersionID: at.VersionID})
+	w.check(err)
+	for range 2 {
+		w.move(limits.UnverifiedBytes + time.Hour)
+		w.skipEmptyHours()
+		w.sweep(sweeper.Uploads)
+		w.sweep(sweeper.Bytes)
+	}
+	if now := w.upload(u.ID); now.State != upload.Quarantined || len(now.Reservation) == 0 || !now.ExpiresAt.After(w.now()) || !w.has(at) {
+		t.Errorf("upload is %s until %s and holds %v, its bytes are there: %t", now.State, now.ExpiresAt, now.Reservation, w.has(at))
+	}
+}
+
 func TestWhatAnAbortLeft(t *testing.T) {
 	s := startS3(t)
 	for last := int64(1); last <= 8; last++ {

@@ -132,6 +132,12 @@ func (r *run) upload(ctx context.Context, p upload.Pending) error {
 // bytes have arrived was not left behind by its client: it waits for their verification,
 // for as long as their notification can be redriven.
 func (r *run) expire(ctx context.Context, u upload.Upload) (upload.Upload, error) {
+	if u.State == upload.Quarantined {
+		// It is the scanner's, for as long as that takes: it is not opened, nor thrown away.
+		r.Metrics.Add("SweepUnscannedUploads", 1)
+		r.Log.LogAttrs(ctx, slog.LevelWarn, "bytes wait for a scanner's verdict")
+		return r.Ender.PostponeUpload(ctx, u.Workspace, u.ID, r.now.Add(patience))
+	}
 	held, err := r.Versions.Held(ctx, u.S3Key)
 	if err != nil {
 		return u, fmt.Errorf("look for the bytes of upload %s: %w", u.ID, err)
