@@ -180,7 +180,7 @@ func TestNothingIsReadableBeforeItIsVerified(t *testing.T) {
 					}},
 				},
 				"DenyVerdictsByOthers": {
-					[]string{"s3:PutObjectTagging", "s3:PutObjectVersionTagging", "s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"},
+					[]string{"s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging", "s3:PutObjectTagging", "s3:PutObjectVersionTagging"},
 					map[string]any{"StringNotEquals": map[string]any{"aws:PrincipalTag/stowage-quarantine": "writer"}},
 				},
 				"DenyPutWithTags": {
