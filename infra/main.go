@@ -49,7 +49,7 @@ func synthesize() (err error) {
 	if err != nil {
 		return fmt.Errorf("find the built functions: %w", err)
 	}
-	if missing := dist.Missing(stacks.Functions()...); len(missing) > 0 {
+	if missing := dist.Missing(stacks.RequiredFunctions(settings)...); len(missing) > 0 {
 		return errors.New("no executable of " + strings.Join(missing, ", ") + " below " + string(dist) + ": run go run ./scripts/build")
 	}
 	stacks.NewApp(app, settings, dist)

@@ -154,6 +154,17 @@ func (a *HTTPAPI) Route(path string, function *Function, methods ...awsapigatewa
 	a.api.AddRoutes(&awsapigatewayv2.AddRoutesOptions{Path: jsii.String(path), Methods: &methods, Integration: integration})
 }
 
+// RouteFrom is Route for a stack that builds on the API's own: the route stands in scope
+// under the given id, so that the API's stack does not refer to it.
+func (a *HTTPAPI) RouteFrom(scope constructs.Construct, id, path string, function *Function, method awsapigatewayv2.HttpMethod) {
+	awsapigatewayv2.NewHttpRoute(scope, jsii.String(id+"Route"), &awsapigatewayv2.HttpRouteProps{
+		HttpApi: a.api,
+		Integration: awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("Integration"), function.function,
+			&awsapigatewayv2integrations.HttpLambdaIntegrationProps{PayloadFormatVersion: awsapigatewayv2.PayloadFormatVersion_VERSION_2_0()}),
+		RouteKey: awsapigatewayv2.HttpRouteKey_With(jsii.String(path), method),
+	})
+}
+
 // API gives the API itself.
 func (a *HTTPAPI) API() awsapigatewayv2.HttpApi { return a.api }
 

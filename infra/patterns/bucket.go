@@ -174,6 +174,13 @@ func (b *UploadBucket) GrantSignDownloads(grantee awsiam.IGrantable, prefix stri
 	return b.grant(grantee, prefix, "s3:GetObjectVersion").Combine(b.grantKey(grantee, "kms:Decrypt"))
 }
 
+// GrantReadVerified allows the grantee to read the objects below prefix, in their newest
+// version; the bucket's policy lets it read no more than what is verified. S3 answers 403
+// for what is not there, as the grantee may not list.
+func (b *UploadBucket) GrantReadVerified(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
+	return b.grant(grantee, prefix, "s3:GetObject").Combine(b.grantKey(grantee, "kms:Decrypt"))
+}
+
 // GrantDerive allows the grantee to read the versions below from and to keep what it
 // makes of them below to: to put it with the tag that lets it out of the quarantine,
 // for which its role must also carry the tag of QuarantineWriter, to look at it, and to

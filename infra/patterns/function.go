@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
@@ -38,6 +39,9 @@ type FunctionProps struct {
 	RoleTags *map[string]*string
 	// LogRetention is how long logs are kept. Empty: one month.
 	LogRetention awslogs.RetentionDays
+	// Network that the function stands in. Nil: none, so that it reaches the internet and
+	// nothing that has no public address.
+	Network *IsolatedNetwork
 	// RemovalPolicy of the log group. Empty: RETAIN.
 	RemovalPolicy awscdk.RemovalPolicy
 }
@@ -50,6 +54,7 @@ type Function struct {
 	function awslambda.Function
 	role     awsiam.Role
 	logs     awslogs.LogGroup
+	group    awsec2.SecurityGroup // nil outside of networks
 }
 
 // NewFunction makes a Function from an executable that is already built. It
@@ -81,7 +86,7 @@ func NewFunction(scope constructs.Construct, id *string, props *FunctionProps) *
 		}
 	}
 	f.logs.GrantWrite(f.role)
-	f.function = awslambda.NewFunction(f, jsii.String("Default"), &awslambda.FunctionProps{
+	all := &awslambda.FunctionProps{
 		Architecture: awslambda.Architecture_ARM_64(),
 		Code:         awslambda.Code_FromAsset(p.CodeDir, nil),
 		Description:  p.Description,
@@ -93,7 +98,9 @@ func NewFunction(scope constructs.Construct, id *string, props *FunctionProps) *
 		Runtime:      awslambda.Runtime_PROVIDED_AL2023(),
 		Timeout:      p.Timeout,
 		Tracing:      awslambda.Tracing_ACTIVE,
-	})
+	}
+	f.join(p.Network, all)
+	f.function = awslambda.NewFunction(f, jsii.String("Default"), all)
 	return f
 }
 

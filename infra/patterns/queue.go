@@ -112,8 +112,12 @@ type QueueFunctionProps struct {
 	Queue *IngestQueue
 	// Function handles its messages, and reports those that failed.
 	Function *Function
-	// BatchSize is how many messages one invocation gets at most, from 1 to 10. Nil: 10.
+	// BatchSize is how many messages one invocation gets at most, from 1 to 10, and to
+	// 10,000 with a BatchWindow. Nil: 10.
 	BatchSize *float64
+	// BatchWindow is for how long messages are gathered, from 1 second to 5 minutes. Nil:
+	// they are not.
+	BatchWindow awscdk.Duration
 	// MaxConcurrency is how many invocations run at once at most, from 2 to
 	// 1000. It bounds the function without reserving concurrency, which new
 	// accounts refuse. Nil: 20.
@@ -132,7 +136,14 @@ func NewQueueFunction(scope constructs.Construct, id *string, props *QueueFuncti
 	p := *props
 	p.BatchSize = orDefault(p.BatchSize, 10)
 	p.MaxConcurrency = orDefault(p.MaxConcurrency, 20)
-	requireRange(scope, id, "BatchSize", p.BatchSize, 1, 10)
+	mostMessages := 10.0
+	var window *float64
+	if p.BatchWindow != nil {
+		// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html
+		mostMessages, window = 10_000, jsii.Number(seconds(p.BatchWindow))
+		requireRange(scope, id, "BatchWindow", window, 1, 300)
+	}
+	requireRange(scope, id, "BatchSize", p.BatchSize, 1, mostMessages)
 	requireRange(scope, id, "MaxConcurrency", p.MaxConcurrency, 2, 1000)
 	if have, want := seconds(p.Function.function.Timeout()), seconds(p.Queue.consumerTimeout); have > want {
 		refuse(scope, id, "Function", "a function with a time-out of "+*p.Function.function.Timeout().ToString(),
@@ -147,10 +158,11 @@ func NewQueueFunction(scope constructs.Construct, id *string, props *QueueFuncti
 		ResourceArns: &[]*string{p.Queue.queue.QueueArn()},
 	})
 	q.mapping = awslambda.NewCfnEventSourceMapping(q, jsii.String("Resource"), &awslambda.CfnEventSourceMappingProps{
-		BatchSize:             p.BatchSize,
-		EventSourceArn:        p.Queue.queue.QueueArn(),
-		FunctionName:          p.Function.function.FunctionArn(),
-		FunctionResponseTypes: jsii.Strings("ReportBatchItemFailures"),
+		BatchSize:                      p.BatchSize,
+		EventSourceArn:                 p.Queue.queue.QueueArn(),
+		FunctionName:                   p.Function.function.FunctionArn(),
+		FunctionResponseTypes:          jsii.Strings("ReportBatchItemFailures"),
+		MaximumBatchingWindowInSeconds: window,
 		ScalingConfig: &awslambda.CfnEventSourceMapping_ScalingConfigProperty{
 			MaximumConcurrency: p.MaxConcurrency,
 		},

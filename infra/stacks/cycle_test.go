@@ -9,7 +9,7 @@ import (
 // TestNoResourceWaitsForItself: CloudFormation refuses a template whose references go in
 // a circle, those in metadata included, and the CDK does not look.
 func TestNoResourceWaitsForItself(t *testing.T) {
-	for _, d := range eachStage(t) {
+	for _, d := range slices.Concat(eachStage(t), eachRelational(t)) {
 		for _, tpl := range d.both() {
 			if circle := tpl.circle(); circle != nil {
 				t.Errorf("%s: %s", d.stage, strings.Join(circle, " -> "))

@@ -70,9 +70,10 @@ func acceptedFindings(stage Stage) []accepted {
 func TestAwsSolutionsPackPasses(t *testing.T) {
 	for _, stage := range []string{"dev", "prod"} {
 		t.Run(stage, func(t *testing.T) {
-			root, app := newTestApp(t, map[string]any{"stage": stage})
-			stackOf := map[string]awscdk.Stack{"Data": app.Data.Stack, "Service": app.Service.Stack}
-			for _, a := range acceptedFindings(Stage(stage)) {
+			root, app := newTestApp(t, map[string]any{"stage": stage, "relational": "true"})
+			stackOf := map[string]awscdk.Stack{"Data": app.Data.Stack, "Service": app.Service.Stack, "Relational": app.Relational.Stack}
+			findings := append(acceptedFindings(Stage(stage)), relationalFindings(Stage(stage))...)
+			for _, a := range findings {
 				suppress(stackOf[strings.Split(a.path, "/")[1]], a)
 			}
 			awscdk.Aspects_Of(root).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{
@@ -93,7 +94,7 @@ func TestAwsSolutionsPackPasses(t *testing.T) {
 					t.Errorf("%s, %s %s: %s", line.ResourceID, line.RuleID, line.Compliance, line.RuleInfo)
 				}
 			}
-			for _, a := range acceptedFindings(Stage(stage)) {
+			for _, a := range findings {
 				if !slices.ContainsFunc(found[a.path+" "+a.rule], regexp.MustCompile(a.appliesTo).MatchString) {
 					t.Errorf("%s no longer finds %s %s: take the acceptance out", a.rule, a.path, a.appliesTo)
 				}
@@ -121,7 +122,7 @@ type reportLine struct {
 func readReports(t *testing.T, outdir string) []reportLine {
 	t.Helper()
 	reports, err := filepath.Glob(filepath.Join(outdir, "AwsSolutions-*-NagReport.json"))
-	if err != nil || len(reports) != 2 {
+	if err != nil || len(reports) != 3 {
 		t.Fatalf("reports of cdk-nag in %s: %v, %v", outdir, reports, err)
 	}
 	var lines []reportLine

@@ -84,29 +84,35 @@ type functionProps struct {
 	timeout     int // seconds
 	environment map[string]*string
 	roleTags    map[string]*string
+	network     *patterns.IsolatedNetwork
 }
 
 func (s *Service) addFunction(id, name string, p functionProps) *patterns.Function {
+	return addFunction(s.Stack, s.settings, s.dist, id, name, p)
+}
+
+func addFunction(stack awscdk.Stack, settings Settings, dist assets.Dist, id, name string, p functionProps) *patterns.Function {
 	environment := map[string]*string{
-		"STOWAGE_STAGE":     jsii.String(string(s.settings.Stage)),
-		"STOWAGE_LOG_LEVEL": jsii.String(s.settings.LogLevel),
+		"STOWAGE_STAGE":     jsii.String(string(settings.Stage)),
+		"STOWAGE_LOG_LEVEL": jsii.String(settings.LogLevel),
 	}
 	for variable, value := range p.environment {
 		environment[variable] = value
 	}
 	props := &patterns.FunctionProps{
-		CodeDir:       jsii.String(s.dist.Function(name)),
+		CodeDir:       jsii.String(dist.Function(name)),
 		Description:   jsii.String(p.description),
 		Environment:   &environment,
-		LogRetention:  s.settings.Retention(),
+		LogRetention:  settings.Retention(),
 		MemorySize:    jsii.Number(p.memoryMB),
-		RemovalPolicy: s.settings.Stage.RemovalPolicy(),
+		Network:       p.network,
+		RemovalPolicy: settings.Stage.RemovalPolicy(),
 		Timeout:       awscdk.Duration_Seconds(jsii.Number(p.timeout)),
 	}
 	if len(p.roleTags) > 0 {
 		props.RoleTags = &p.roleTags
 	}
-	return patterns.NewFunction(s.Stack, jsii.String(id), props)
+	return patterns.NewFunction(stack, jsii.String(id), props)
 }
 
 // addAPI makes the HTTP API. Every method is named: ANY would catch the

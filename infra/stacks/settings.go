@@ -46,6 +46,8 @@ type Settings struct {
 	APIBurst          int
 	IngestConcurrency int
 	AlarmEmail        string
+
+	Relational *RelationalSettings // nil: the Relational stack is not deployed
 }
 
 // Names of the settings, as they stand in the context.
@@ -103,6 +105,7 @@ func ReadSettings(context map[string]any, defaultRegion string) (Settings, error
 		IngestConcurrency: r.number(keyIngestConcurrency, 20, 2, 1000),
 		AlarmEmail:        r.match(keyAlarmEmail, "", emailPattern, "an e-mail address"),
 	}
+	s.Relational = r.relational(stage)
 	r.retention(s.LogRetentionDays)
 	if (s.Issuer == "") != (len(s.Audience) == 0) {
 		r.refuse(keyIssuer, s.Issuer, fmt.Sprintf("set %s and %s together, or neither to have a Cognito user pool", keyIssuer, keyAudience))

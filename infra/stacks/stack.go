@@ -12,15 +12,29 @@ import (
 
 // App is the whole of Stowage in one app.
 type App struct {
-	Data    *Data
-	Service *Service
+	Data       *Data
+	Service    *Service
+	Relational *Relational // nil when it is not asked for
 }
 
 // NewApp makes the stacks in scope. The executables of the functions are taken
 // from dist.
 func NewApp(scope constructs.Construct, settings Settings, dist assets.Dist) *App {
 	data := NewData(scope, "Data", settings)
-	return &App{Data: data, Service: NewService(scope, "Service", settings, data, dist)}
+	app := &App{Data: data, Service: NewService(scope, "Service", settings, data, dist)}
+	if settings.Relational != nil {
+		app.Relational = NewRelational(scope, "Relational", settings, data, app.Service)
+	}
+	return app
+}
+
+// RequiredFunctions are the names of the functions that the app deploys by its settings.
+func RequiredFunctions(settings Settings) []string {
+	names := Functions()
+	if settings.Relational != nil {
+		names = append(names, RelationalFunctions()...)
+	}
+	return names
 }
 
 // newStack makes a stack that names its region and no account: the same

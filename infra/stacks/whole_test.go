@@ -94,7 +94,7 @@ func TestProductionKeepsItsState(t *testing.T) {
 // TestNoResourceHasAPhysicalName asks that CloudFormation chooses every name, so that a resource can
 // be replaced and two deployments can stand side by side.
 func TestNoResourceHasAPhysicalName(t *testing.T) {
-	for _, d := range eachStage(t) {
+	for _, d := range slices.Concat(eachStage(t), eachRelational(t)) {
 		t.Run(string(d.stage), func(t *testing.T) {
 			both := d.both()
 			// CloudFormation requires these; the CDK derives them from the stack's name
@@ -106,6 +106,8 @@ func TestNoResourceHasAPhysicalName(t *testing.T) {
 				"AWS::Cognito::UserPoolResourceServer": "Name",
 				"AWS::ApiGatewayV2::Stage":             "StageName",
 				"AWS::IAM::Policy":                     "PolicyName",
+				"AWS::RDS::DBProxy":                    "DBProxyName",
+				"AWS::RDS::DBProxyEndpoint":            "DBProxyEndpointName",
 			}
 			for _, tpl := range both {
 				for _, r := range tpl.all("") {
@@ -126,7 +128,7 @@ func TestNoResourceHasAPhysicalName(t *testing.T) {
 // TestTemplatesShipToAnyAccount asks that the same templates ship to any account, and that the
 // data stack stands by itself.
 func TestTemplatesShipToAnyAccount(t *testing.T) {
-	for _, d := range eachStage(t) {
+	for _, d := range slices.Concat(eachStage(t), eachRelational(t)) {
 		t.Run(string(d.stage), func(t *testing.T) {
 			data, both := d.data, d.both()
 			account := regexp.MustCompile(`\b\d{12}\b`)
