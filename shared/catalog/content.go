@@ -93,6 +93,7 @@ func objects() *Entity[object.Object] {
 			{"Hold", "TransactWriteItems", "written new, in quarantine"},
 			{"RejectUpload", "TransactWriteItems", "written when the object has no version yet, or on the rev that was read"},
 			{"UndeleteObject", "TransactWriteItems", "on the rev that was read"},
+			{"SetStorageClass", "TransactWriteItems", "on the rev that was read"},
 			{"RecordPicture", "TransactWriteItems", "on the rev that was read"},
 			{"Object", "GetItem", "strongly consistent"},
 			{"DeleteObject", "TransactWriteItems", "on the rev that was read"},

@@ -182,7 +182,7 @@ func current(o object.Object, u upload.Upload, f object.Facts) object.Object {
 	o.ContentType, o.DetectedType = u.ContentType, f.DetectedType
 	o.SHA256, o.CRC64NVME, o.ETag, o.Integrity = f.SHA256, f.CRC64NVME, f.ETag, f.Integrity
 	o.S3Key, o.S3VersionID = u.S3Key, f.S3VersionID
-	o.Picture = nil // that of the version before
+	o.Picture, o.StorageClass = nil, "" // those of the version before
 	if len(u.Tags) > 0 {
 		o.Tags = u.Tags
 	}

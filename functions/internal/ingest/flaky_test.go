@@ -66,3 +66,21 @@ func (f *flaky) ReleaseUpload(ctx context.Context, ws, id string) error {
 func (f *flaky) Seal(ctx context.Context, key string) error {
 	return f.pass("Seal", func() error { return f.sealer.Seal(ctx, key) })
 }
+
+func (f *flaky) Version(ctx context.Context, ws, id, version string) (v object.Version, err error) {
+	err = f.pass("Version", func() (err error) { v, err = f.store.Version(ctx, ws, id, version); return err })
+	return v, err
+}
+
+func (f *flaky) Hold(ctx context.Context, u upload.Upload, facts object.Facts) (held upload.Upload, err error) {
+	err = f.pass("Hold", func() (err error) { held, err = f.store.Hold(ctx, u, facts); return err })
+	return held, err
+}
+
+func (f *flaky) NoteUpload(ctx context.Context, ws, id string, why object.Reason) error {
+	return f.pass("NoteUpload", func() error { return f.store.NoteUpload(ctx, ws, id, why) })
+}
+
+func (f *flaky) SetStorageClass(ctx context.Context, ws, id, version, class string) error {
+	return f.pass("SetStorageClass", func() error { return f.store.SetStorageClass(ctx, ws, id, version, class) })
+}

@@ -10,6 +10,10 @@
 // quota given back. An empty version of an upload that has ended is such a seal,
 // and stays.
 //
+// Where a scanner is configured, a verified version first waits in quarantine for its
+// verdict, which comes as a message of another queue, before or after that of S3. Only a
+// scanner that says that it is clean lets it out: see package scan.
+//
 // Deliveries repeat and race: everything here may happen twice or stop between any
 // two steps. The upload's state, which only transactions change, says what is left
 // to do.
@@ -17,7 +21,6 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
@@ -28,6 +31,7 @@ import (
 	"github.com/stowage-dev/stowage/shared/boot"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/observe"
+	"github.com/stowage-dev/stowage/shared/scan"
 	"github.com/stowage-dev/stowage/shared/upload"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
@@ -37,7 +41,19 @@ type Config struct {
 	Table            string
 	Bucket           string
 	DeadLetterBucket string
+	// Scanner is one of the constants below. VerdictQueueARN is the queue of its
+	// verdicts, ScanQueueURL that of what it has to look at.
+	Scanner         string
+	VerdictQueueARN string
+	ScanQueueURL    string
 }
+
+// The scanners.
+const (
+	NoScanner = "none" // verified versions become available at once
+	GuardDuty = "guardduty"
+	Clamd     = "clamd"
+)
 
 // ParseConfig reads the configuration; the error names all that is missing.
 func ParseConfig(s *boot.Settings) (Config, error) {
@@ -45,6 +61,13 @@ func ParseConfig(s *boot.Settings) (Config, error) {
 		Table:            s.Required("STOWAGE_TABLE"),
 		Bucket:           s.Required("STOWAGE_BUCKET"),
 		DeadLetterBucket: s.Required("STOWAGE_DEAD_LETTER_BUCKET"),
+		Scanner:          s.OneOf("STOWAGE_SCANNER", NoScanner, GuardDuty, Clamd),
+	}
+	if cfg.Scanner != NoScanner {
+		cfg.VerdictQueueARN = s.Required("STOWAGE_VERDICT_QUEUE_ARN")
+	}
+	if cfg.Scanner == Clamd {
+		cfg.ScanQueueURL = s.Required("STOWAGE_SCAN_QUEUE_URL")
 	}
 	return cfg, s.Err()
 }
@@ -75,6 +98,15 @@ type Sealer interface {
 type Catalog interface {
 	Upload(ctx context.Context, workspace, id string) (upload.Upload, error)
 	Workspace(ctx context.Context, id string) (workspace.Workspace, error)
+	Version(ctx context.Context, workspace, object, id string) (object.Version, error)
+}
+
+// Scanner looks for malware in verified versions. Its verdicts come when they come.
+type Scanner interface {
+	// Submit has a version looked at. It may be submitted more than once.
+	Submit(ctx context.Context, r scan.Request) error
+	// Verdict reads a message of the queue of verdicts.
+	Verdict(body []byte) (scan.Verdict, error)
 }
 
 // Settler ends uploads. Each method is one transaction, and repeating it has no
@@ -84,6 +116,14 @@ type Settler interface {
 	// quota. It returns fault.PathTaken when another object has the path, and
 	// fault.UploadEnded when the upload has ended without this version.
 	Publish(ctx context.Context, u upload.Upload, f object.Facts) (object.Object, error)
+	// Hold keeps the version in quarantine for a scanner. It returns fault.PathTaken and
+	// fault.UploadEnded as Publish does, and fault.Conflict when this very version was
+	// published.
+	Hold(ctx context.Context, u upload.Upload, f object.Facts) (upload.Upload, error)
+	// NoteUpload records why an upload waits.
+	NoteUpload(ctx context.Context, workspace, id string, why object.Reason) error
+	// SetStorageClass records where S3 has moved the current version of an object.
+	SetStorageClass(ctx context.Context, workspace, object, version, class string) error
 	// RejectUpload ends the upload. Its quota stays reserved. It returns
 	// fault.UploadEnded when the upload has ended in another way, and
 	// fault.Conflict when this very version was published.
@@ -94,15 +134,19 @@ type Settler interface {
 
 // Parts is what a Handler works with.
 type Parts struct {
-	Inspector   Inspector
-	Quarantine  Quarantine
-	Sealer      Sealer
-	Catalog     Catalog
-	Settler     Settler
-	DeadLetters batch.DeadLetters
-	Observer    batch.Observer
-	Metrics     *observe.Metrics
-	Log         *slog.Logger
+	Inspector  Inspector
+	Quarantine Quarantine
+	Sealer     Sealer
+	Catalog    Catalog
+	Settler    Settler
+	// Scanner is nil where verified versions become available at once.
+	Scanner Scanner
+	// VerdictQueueARN is the queue whose messages Scanner reads.
+	VerdictQueueARN string
+	DeadLetters     batch.DeadLetters
+	Observer        batch.Observer
+	Metrics         *observe.Metrics
+	Log             *slog.Logger
 }
 
 // Handler ingests S3 notifications from a queue. It is safe for concurrent use.
@@ -116,36 +160,47 @@ func New(p Parts) *Handler { return &Handler{p} }
 const concurrency = 10
 
 // Handle ingests a batch of messages. What fails transiently is handed back to the
-// queue; what can never succeed goes to the dead letters.
+// queue; what can never succeed goes to the dead letters. Messages about one key are
+// dealt with one after the other, in the order that S3 gives them.
 func (h *Handler) Handle(ctx context.Context, ev events.SQSEvent) (events.SQSEventResponse, error) {
-	return batch.SQS(ctx, ev, h.message,
+	back, err := batch.Process(ctx, deliveries(), h.open(ev.Records), h.deliver,
 		batch.Concurrency(concurrency),
 		batch.DeadLetter(h.DeadLetters),
 		batch.Observe(h.Observer))
+	if err != nil {
+		return events.SQSEventResponse{}, err
+	}
+	resp := events.SQSEventResponse{BatchItemFailures: make([]events.SQSBatchItemFailure, len(back))}
+	for i, id := range back {
+		resp.BatchItemFailures[i].ItemIdentifier = id
+	}
+	return resp, nil
 }
 
-// message ingests the records of one message. S3 puts one into each; should there
-// be more, a bad one holds up no other.
-func (h *Handler) message(ctx context.Context, m events.SQSMessage) error {
-	records, err := notifications(m.Body)
-	if err != nil {
-		return err
-	}
-	if len(records) == 0 {
+// deliver deals with one message.
+func (h *Handler) deliver(ctx context.Context, d delivery) error {
+	switch {
+	case d.err != nil:
+		return d.err
+	case d.verdict != nil:
+		return h.verdict(ctx, *d.verdict)
+	case len(d.records) == 0:
 		h.Metrics.Add("IngestTestEvents", 1)
 		return nil
 	}
+	// S3 puts one record into each message; should there be more, a bad one holds up no
+	// other.
 	var errs []error
-	for _, raw := range records {
-		errs = append(errs, h.record(ctx, raw, sent(m)))
+	for _, r := range d.records {
+		errs = append(errs, h.record(ctx, r, sent(d.SQSMessage)))
 	}
 	return errors.Join(errs...)
 }
 
 // record ingests one record. One that can never be ingested is written to the dead
 // letters here, under its own identity, and is no error.
-func (h *Handler) record(ctx context.Context, raw json.RawMessage, sent time.Time) error {
-	r, err := decodeRecord(raw)
+func (h *Handler) record(ctx context.Context, r record, sent time.Time) error {
+	err := r.err
 	if err == nil {
 		ctx = observe.With(ctx, slog.String("key", r.at.Key), slog.String("version", r.at.VersionID))
 		err = h.ingest(ctx, r)
@@ -154,7 +209,7 @@ func (h *Handler) record(ctx context.Context, raw json.RawMessage, sent time.Tim
 	if !errors.As(err, &p) {
 		return err
 	}
-	if err := h.DeadLetters.Put(ctx, r.letter(raw, sent, err)); err != nil {
+	if err := h.DeadLetters.Put(ctx, r.letter(sent, err)); err != nil {
 		return errors.Join(p.error, err)
 	}
 	h.Metrics.Add("RecordsDeadLettered", 1) // as package observe counts those of a whole message

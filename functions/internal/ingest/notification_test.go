@@ -14,19 +14,19 @@ import (
 
 // TestKeysAreDecodedAsAFormIs: a plus is a space, and everything else is escaped.
 func TestKeysAreDecodedAsAFormIs(t *testing.T) {
-	raw, err := notifications(string(samples.Read("s3/object-created-encoded-key")))
+	records, err := notifications(string(samples.Read("s3/object-created-encoded-key")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := decodeRecord(raw[0])
-	if err != nil {
-		t.Fatal(err)
+	r := records[0]
+	if r.err != nil {
+		t.Fatal(r.err)
 	}
 	want := object.Location{Key: "incoming/Q3 summary+draft é.pdf", VersionID: "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY"}
 	if diff := cmp.Diff(want, r.at); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if r.family() != created || r.sequencer != "0068E1A3B2C4D5E6FA" {
+	if family, what := r.family(); family != created || what != "Put" || r.sequencer != "0068E1A3B2C4D5E6FA" {
 		t.Errorf("event %s with the sequencer %s", r.event, r.sequencer)
 	}
 }
@@ -49,15 +49,14 @@ func FuzzNotification(f *testing.F) {
 			}
 			return
 		}
-		for _, raw := range records {
-			if !json.Valid(raw) {
-				t.Errorf("the record %q is no JSON", raw)
+		for _, r := range records {
+			if !json.Valid(r.raw) {
+				t.Errorf("the record %q is no JSON", r.raw)
 			}
-			r, err := decodeRecord(raw)
 			switch {
-			case err != nil && !errors.As(err, &p):
-				t.Errorf("%v is not poison", err)
-			case err == nil && (r.at.Key == "" || r.event == ""):
+			case r.err != nil && !errors.As(r.err, &p):
+				t.Errorf("%v is not poison", r.err)
+			case r.err == nil && (r.at.Key == "" || r.event == ""):
 				t.Errorf("record %+v", r)
 			}
 		}

@@ -87,10 +87,12 @@ func TestEventsThatChangeNothing(t *testing.T) {
 		string(samples.Read("s3/test-event")),
 		string(samples.Read("s3/object-created-encoded-key")),
 		string(samples.Read("s3/object-removed-delete-marker")),
+		string(samples.Read("s3/lifecycle-transition")),
+		string(samples.Read("s3/object-restore-completed")),
 		notification(t, "s3:ObjectCreated:Put", object.Location{Key: "c/alpha/readme.txt", VersionID: "1"}),
 		notification(t, "ObjectCreated:Put", object.Location{Key: strings.ToLower(at.Key), VersionID: at.VersionID}),
 	}
-	for _, family := range []string{"ObjectRemoved:Delete", "LifecycleExpiration:Delete", "LifecycleTransition", "ObjectRestore:Completed", "ObjectTagging:Put", "IntelligentTiering", "SomethingNew:Soon"} {
+	for _, family := range []string{"ObjectRemoved:DeleteMarkerCreated", "LifecycleExpiration:DeleteMarkerCreated", "LifecycleTransition", "ObjectRestore:Completed", "ObjectTagging:Put", "IntelligentTiering", "SomethingNew:Soon"} {
 		bodies = append(bodies, notification(t, family, at))
 	}
 	w.flaky.reset(0, false)

@@ -9,6 +9,7 @@ import (
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/observe"
+	"github.com/stowage-dev/stowage/shared/scan"
 	"github.com/stowage-dev/stowage/shared/upload"
 )
 
@@ -20,15 +21,24 @@ func (h *Handler) ingest(ctx context.Context, r record) error {
 		h.Log.LogAttrs(ctx, slog.LevelWarn, "S3 event for a key that is not content", slog.String("event", r.event))
 		return nil //nolint:nilerr // a key that is not ours is nothing to fail for
 	}
-	if r.family() != created {
-		h.Metrics.Add("IngestIgnoredEvents", 1, observe.Dimension{Name: "event", Value: r.family()})
+	family, what := r.family()
+	var deal func(context.Context, object.KeyParts, record) error
+	switch {
+	case family == created:
+		deal = h.settle
+	case (family == removed || family == expired) && what != markerCreated:
+		deal = h.gone
+	case family == transitioned:
+		deal = h.moved
+	default:
+		h.passOver(ctx, family, what)
 		return nil
 	}
 	if r.at.VersionID == "" {
 		return poisonf("S3 record of %s names no version", r.at.Key)
 	}
 	ctx = observe.With(ctx, slog.String("workspace", key.Workspace), slog.String("upload", key.Version))
-	return h.settle(ctx, key, r)
+	return deal(ctx, key, r)
 }
 
 // settle does what is left to do for a version, by the state of its upload.
@@ -46,14 +56,29 @@ func (h *Handler) settle(ctx context.Context, key object.KeyParts, r record) err
 	case seals(u, r):
 		h.Metrics.Add("IngestSeals", 1)
 		return nil
-	case u.State.Ended():
+	case decided(u, at):
 		return h.clear(ctx, u, at)
+	case u.Waits(at.VersionID) && h.Scanner != nil:
+		h.Metrics.Add("IngestRepeats", 1)
+		return h.submit(ctx, at, r.size) // which the first delivery may not have come to
 	}
-	err = h.verifyAndPublish(ctx, u, at)
-	var gone removed
+	return h.decide(ctx, key, u, at, nil)
+}
+
+// decided reports whether it is already known that a version is not the upload's, or that
+// it is: the upload has ended, or waits with another version for a scanner.
+func decided(u upload.Upload, at object.Location) bool {
+	return u.State.Ended() || u.State == upload.Quarantined && !u.Waits(at.VersionID)
+}
+
+// decide verifies a version of an upload that was undecided when it was read, and does
+// what follows from that and from the scanner's verdict, if there is one.
+func (h *Handler) decide(ctx context.Context, key object.KeyParts, u upload.Upload, at object.Location, v *scan.Verdict) error {
+	err := h.verifyAndPublish(ctx, u, at, v)
+	var gone lost
 	switch {
 	case fault.Is(err, fault.UploadEnded), fault.Is(err, fault.Conflict):
-		return h.clearEnded(ctx, key, at)
+		return h.clearDecided(ctx, key, at)
 	case errors.As(err, &gone):
 		return h.explain(ctx, key, at, gone)
 	}
@@ -62,37 +87,50 @@ func (h *Handler) settle(ctx context.Context, key object.KeyParts, r record) err
 
 // explain deals with a version that went while it was looked at. Another delivery of
 // the same event may have rejected it; nobody else removes versions of open uploads.
-func (h *Handler) explain(ctx context.Context, key object.KeyParts, at object.Location, gone removed) error {
+func (h *Handler) explain(ctx context.Context, key object.KeyParts, at object.Location, gone lost) error {
 	u, err := h.Catalog.Upload(ctx, key.Workspace, key.Version)
 	if err != nil {
 		return err
 	}
-	if !u.State.Ended() {
+	if !decided(u, at) {
 		return poisonf("%s was removed before it was verified: %w", at, gone)
 	}
 	return h.clear(ctx, u, at)
 }
 
-// verifyAndPublish decides on a version of an upload that was open when it was read.
-func (h *Handler) verifyAndPublish(ctx context.Context, u upload.Upload, at object.Location) error {
+// verifyAndPublish decides on a version. Without a verdict it only has it scanned, where
+// there is a scanner.
+func (h *Handler) verifyAndPublish(ctx context.Context, u upload.Upload, at object.Location, v *scan.Verdict) error {
+	if v != nil && v.Result != scan.Clean {
+		facts := object.Facts{Size: u.Size, S3VersionID: at.VersionID}
+		return h.rejectFor(ctx, u, at, facts, refusal{fault.New(fault.MalwareFound, "%s", v.Reason())})
+	}
 	facts, err := h.verify(ctx, u, at)
 	if err != nil {
 		return h.rejectFor(ctx, u, at, facts, err)
+	}
+	if v == nil && h.Scanner != nil {
+		return h.hold(ctx, u, at, facts)
 	}
 	if err := h.Quarantine.SetVerdict(ctx, at, object.VerdictAvailable); err != nil {
 		return missing(err)
 	}
 	o, err := h.Settler.Publish(ctx, u, facts)
 	if err != nil {
-		if fault.Is(err, fault.PathTaken) {
-			err = refusal{err}
-		}
-		return h.rejectFor(ctx, u, at, facts, err)
+		return h.rejectFor(ctx, u, at, facts, refusedPath(err))
 	}
 	h.Metrics.Add("IngestPublished", 1)
 	h.Metrics.Observe("IngestPublishedBytes", observe.Bytes, float64(facts.Size))
 	h.Log.LogAttrs(ctx, slog.LevelInfo, "object published", slog.String("object", o.ID), slog.Int64("rev", o.Rev))
 	return nil
+}
+
+// refusedPath makes a path that is taken a verdict.
+func refusedPath(err error) error {
+	if fault.Is(err, fault.PathTaken) {
+		return refusal{err}
+	}
+	return err
 }
 
 // rejectFor rejects the upload when err is a refusal, and passes on any other error.
@@ -111,13 +149,13 @@ func (h *Handler) rejectFor(ctx context.Context, u upload.Upload, at object.Loca
 	return h.clear(ctx, u, at)
 }
 
-// clearEnded reads an upload again that has ended while its version was looked at.
-func (h *Handler) clearEnded(ctx context.Context, key object.KeyParts, at object.Location) error {
+// clearDecided reads an upload again that was decided on while its version was looked at.
+func (h *Handler) clearDecided(ctx context.Context, key object.KeyParts, at object.Location) error {
 	u, err := h.Catalog.Upload(ctx, key.Workspace, key.Version)
 	if err != nil {
 		return err
 	}
-	if !u.State.Ended() {
+	if !decided(u, at) {
 		return fmt.Errorf("upload %s is %s, after it was said to have ended", u.ID, u.State)
 	}
 	return h.clear(ctx, u, at)
@@ -130,8 +168,8 @@ func seals(u upload.Upload, r record) bool {
 	return r.size == 0 && u.State.Ended() && u.State != upload.Available && u.S3VersionID != r.at.VersionID
 }
 
-// clear deals with a version whose upload has ended: it stays only if it is the one
-// that was published. Quota is given back after the bytes are gone and the key is
+// clear deals with a version whose upload has ended, or waits with another version: it
+// stays only if it is the one that was published. Quota is given back after the bytes are gone and the key is
 // closed, never before.
 func (h *Handler) clear(ctx context.Context, u upload.Upload, at object.Location) error {
 	if u.Keeps(at.VersionID) {

@@ -14,15 +14,15 @@ type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
-// removed says that a version is not there any more.
-type removed struct{ error }
+// lost says that a version is not there any more.
+type lost struct{ error }
 
-func (r removed) Unwrap() error { return r.error }
+func (l lost) Unwrap() error { return l.error }
 
 // missing tells the error of a version that is gone from other errors.
 func missing(err error) error {
 	if fault.Is(err, fault.NotFound) {
-		return removed{err}
+		return lost{err}
 	}
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -93,7 +92,10 @@ type world struct {
 	dead    *box
 	ws      workspace.Workspace
 	// flaky stands between the handler and both stores.
-	flaky *flaky
+	flaky   *flaky
+	parts   ingest.Parts
+	metrics *observe.Metrics
+	told    bytes.Buffer // what the handler measures
 }
 
 // box keeps dead letters in memory, under the keys that they have in S3. Its clock
@@ -131,14 +133,15 @@ func newWorld(t *testing.T, objects *s3.Client) *world {
 	}
 	w.flaky = &flaky{quarantine: s3store.NewQuarantine(objects, bucket), sealer: s3store.NewSealer(objects, bucket), store: w.store}
 	log := slog.New(slog.DiscardHandler)
-	metrics := observe.NewMetrics(io.Discard, "test", time.Now)
-	w.handler = ingest.New(ingest.Parts{
+	w.metrics = observe.NewMetrics(&w.told, "test", time.Now)
+	w.parts = ingest.Parts{
 		Inspector: w.flaky, Quarantine: w.flaky, Catalog: w.flaky, Settler: w.flaky, Sealer: w.flaky,
 		DeadLetters: w.dead,
-		Observer:    observe.NewRecords(metrics, observe.NoTracer(), log, time.Now),
-		Metrics:     metrics,
+		Observer:    observe.NewRecords(w.metrics, observe.NoTracer(), log, time.Now),
+		Metrics:     w.metrics,
 		Log:         log,
-	})
+	}
+	w.handler = ingest.New(w.parts)
 	return w
 }
 
@@ -228,12 +231,21 @@ func notificationOf(t *testing.T, event string, at object.Location, size int64) 
 // back.
 func (w *world) deliver(t *testing.T, bodies ...string) []int {
 	t.Helper()
+	return w.deliverFrom(t, "", bodies...)
+}
+
+// deliverFrom is deliver for the messages of another queue than that of S3.
+func (w *world) deliverFrom(t *testing.T, queueARN string, bodies ...string) []int {
+	t.Helper()
 	var ev events.SQSEvent
 	if err := json.Unmarshal(samples.Read("sqs/s3-object-created"), &ev); err != nil {
 		t.Fatal(err)
 	}
 	message := ev.Records[0]
 	ev.Records = nil
+	if queueARN != "" {
+		message.EventSourceARN = queueARN
+	}
 	position := map[string]int{}
 	for i, body := range bodies {
 		message.MessageId, message.Body = id(), body
