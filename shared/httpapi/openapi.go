@@ -114,6 +114,36 @@ func describe(responses map[string]*huma.Response, code fault.Code, schema *huma
 	responses[key].Description = text
 }
 
+// describeGateway adds what API Gateway answers by itself, without calling the function:
+// JSON with a message, or nothing that is documented.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-protecting.html
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+func describeGateway(responses map[string]*huma.Response) {
+	message := &huma.MediaType{Schema: &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"message"},
+		Properties: map[string]*huma.Schema{"message": {Type: huma.TypeString}},
+	}}
+	for status, why := range map[int]string{
+		http.StatusUnauthorized:       "API Gateway found no valid token",
+		http.StatusTooManyRequests:    "API Gateway throttles",
+		http.StatusServiceUnavailable: "the function could not answer",
+	} {
+		r := responses[strconv.Itoa(status)]
+		if r == nil {
+			r = &huma.Response{}
+			responses[strconv.Itoa(status)] = r
+		}
+		if r.Content == nil {
+			r.Content = map[string]*huma.MediaType{}
+		}
+		r.Content["application/json"] = message
+		r.Description = strings.TrimPrefix(r.Description+"; "+why, "; ")
+	}
+	responses[strconv.Itoa(http.StatusRequestHeaderFieldsTooLarge)] = &huma.Response{
+		Description: "the request line and the headers are longer than API Gateway takes, 10,240 bytes",
+	}
+}
+
 // Refuse answers a request from within a huma middleware.
 func Refuse(ctx huma.Context, err error) {
 	_, w := humago.Unwrap(ctx)
@@ -159,6 +189,13 @@ func Document(doc huma.OpenAPI, register func(*Routes)) ([]byte, error) {
 	api.OpenAPI().Tags = doc.Tags
 	api.OpenAPI().Components.SecuritySchemes = doc.Components.SecuritySchemes
 	register(&Routes{whole: api})
+	for _, path := range api.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{path.Get, path.Put, path.Post, path.Patch, path.Delete} {
+			if op != nil {
+				describeGateway(op.Responses)
+			}
+		}
+	}
 	// huma registers its own error type, which this API never answers with.
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel")

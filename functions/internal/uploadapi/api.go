@@ -146,6 +146,9 @@ func register[I, O any](a *api, routes *httpapi.Routes, op operation, handle fun
 		Middlewares:   huma.Middlewares{a.authorize(op.access)},
 	}
 	codes := append([]fault.Code{fault.Unauthenticated, fault.Forbidden}, op.codes...)
+	if op.access.in == byPath {
+		codes = append(codes, fault.NotFound)
+	}
 	if op.access.in == byHeader {
 		codes = append(codes, fault.WorkspaceRequired)
 		described.Parameters = append(described.Parameters, &huma.Param{

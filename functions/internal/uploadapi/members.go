@@ -57,12 +57,12 @@ func (a *api) memberRoutes(routes *httpapi.Routes) {
 		id: "putMember", method: http.MethodPut, path: "/v1/workspaces/{ws}/members/{sub}", tag: "workspaces",
 		summary: "Add a member, or change its role",
 		detail:  "The member's next token lists the workspace.",
-		access:  toAdmin(), codes: []fault.Code{fault.NotFound},
+		access:  toAdmin(),
 	}, a.putMember)
 	register(a, routes, operation{
 		id: "getMember", method: http.MethodGet, path: "/v1/workspaces/{ws}/members/{sub}", tag: "workspaces",
 		summary: "Read a member",
-		access:  toAdmin(), codes: []fault.Code{fault.NotFound},
+		access:  toAdmin(),
 	}, a.getMember)
 	register(a, routes, operation{
 		id: "removeMember", method: http.MethodDelete, path: "/v1/workspaces/{ws}/members/{sub}", tag: "workspaces",
@@ -74,7 +74,7 @@ func (a *api) memberRoutes(routes *httpapi.Routes) {
 	register(a, routes, operation{
 		id: "listMembers", method: http.MethodGet, path: "/v1/workspaces/{ws}/members", tag: "workspaces",
 		summary: "List members",
-		access:  toAdmin(), codes: []fault.Code{fault.NotFound},
+		access:  toAdmin(),
 	}, a.listMembers)
 }
 

@@ -59,13 +59,13 @@ func (a *api) quotaRoutes(routes *httpapi.Routes) {
 	register(a, routes, operation{
 		id: "getQuota", method: http.MethodGet, path: "/v1/workspaces/{ws}/quota", tag: "workspaces",
 		summary: "Read a quota",
-		access:  toAdmin(), codes: []fault.Code{fault.NotFound},
+		access:  toAdmin(),
 	}, a.getQuota)
 	register(a, routes, operation{
 		id: "putQuota", method: http.MethodPut, path: "/v1/workspaces/{ws}/quota", tag: "workspaces",
 		summary: "Set a quota",
 		detail:  "A quota that is lower than what is stored and reserved is refused, with the numbers.",
-		access:  toAdmin(), codes: []fault.Code{fault.NotFound, fault.QuotaInUse, fault.PreconditionFailed},
+		access:  toAdmin(), codes: []fault.Code{fault.QuotaInUse, fault.PreconditionFailed},
 	}, a.putQuota)
 	register(a, routes, operation{
 		id: "getUsage", method: http.MethodGet, path: "/v1/usage", tag: "workspaces",
