@@ -17,7 +17,7 @@ import (
 type contentRequest struct {
 	ObjectPath
 	Derivative  string `query:"derivative" enum:"256,1024" doc:"Of a picture: the copy whose longer side is at most so many pixels."`
-	Disposition string `query:"disposition" enum:"attachment,inline" default:"attachment" doc:"Whether a browser should save or show it."`
+	Disposition string `query:"disposition" enum:"attachment,inline" default:"attachment" doc:"Whether a browser should save or show it. Only pictures (not SVG), sounds, films, PDF documents and plain text are shown; all else, which a browser might run, is saved."`
 	Redirect    string `query:"redirect" enum:"0,1" default:"0" doc:"1: answer 307 to the URL. Clients that pass Authorization on are refused by storage."`
 	ExpiresIn   int    `query:"expiresIn" minimum:"1" maximum:"3600" default:"900" doc:"Seconds that the URL should live; it may live less."`
 }
@@ -55,10 +55,14 @@ func (a *api) getContent(ctx context.Context, in *contentRequest) (*contentAnswe
 		return nil, fault.New(fault.NotAvailable, "the object is %s, only available ones can be read", o.State).
 			With("state", string(o.State))
 	}
+	disposition := in.Disposition
+	if !object.Showable(o.ContentType) {
+		disposition = "attachment"
+	}
 	get := s3store.GetRequest{
 		Key:         o.S3Key,
 		VersionID:   o.S3VersionID,
-		Disposition: s3store.ContentDisposition(in.Disposition, o.Name),
+		Disposition: s3store.ContentDisposition(disposition, o.Name),
 		Expires:     time.Duration(in.ExpiresIn) * time.Second,
 	}
 	if in.Derivative != "" {

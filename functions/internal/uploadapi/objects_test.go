@@ -131,6 +131,30 @@ func TestContent(t *testing.T) {
 	w.refused(t, reader, "GET", "/v1/objects/01KB3Z5V0QJ8W4N6T2M9R7XHCE/content", nil, 404, "not_found")
 }
 
+// TestWhatABrowserMightRunIsSaved: a page under the bucket's origin could be anybody's.
+func TestWhatABrowserMightRunIsSaved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for contentType, want := range map[string]string{
+		"text/html": "attachment", "image/svg+xml": "attachment", "image/png": "inline", "text/plain; charset=utf-8": "inline",
+	} {
+		declared := declare(strings.ReplaceAll(contentType, "/", "-"), "x")
+		declared["contentType"] = contentType
+		opened := w.must(t, member("alpha", "writer"), "POST", "/v1/uploads", declared, 201)
+		id := w.settle(t, "alpha", opened.text("upload.id"), "v", "x")
+		for _, redirect := range []string{"0", "1"} {
+			out := w.call(t, member("alpha", "reader"), "GET", "/v1/objects/"+id+"/content?disposition=inline&redirect="+redirect, nil)
+			signed, err := url.Parse(out.text("url"))
+			if got := signed.Query().Get("response-content-disposition"); err != nil || !strings.HasPrefix(got, want+";") {
+				t.Errorf("%s: %q, want %s", contentType, got, want)
+			}
+			if out.header.Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("the answer itself may be sniffed: %v", out.header)
+			}
+		}
+	}
+}
+
 func TestDeleteIfMatch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
