@@ -1,0 +1,155 @@
+// Package migrate brings the schema of the relational store up to date.
+//
+// It connects to the cluster, not to the proxy: the advisory lock that keeps two
+// migrations from running at once belongs to a session.
+package migrate
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/stowage-dev/stowage/shared/pgstore"
+	"github.com/stowage-dev/stowage/shared/pgstore/internal/queries"
+	"github.com/stowage-dev/stowage/shared/pgstore/migrations"
+)
+
+const (
+	// patience is how long a database that takes no connections is waited for: it may
+	// have been created a moment ago, or be waking up from 0 ACU.
+	patience = time.Minute
+	pause    = time.Second
+	// lockWait is how long another migration is waited for, in seconds.
+	lockWait = 120
+	// keyDays is how old the newest cursor key may get.
+	keyDays  = 30
+	keyBytes = 32
+)
+
+// Result is what was done.
+type Result struct {
+	// From and To are the versions of the schema before and after. A database may be ahead
+	// of the migrations, after a deploy was rolled back: then it is left as it is.
+	From, To int64
+	// NewCursorKey tells that the key of the API's cursors was rotated.
+	NewCursorKey bool
+}
+
+// Run applies the migrations that are missing, and rotates the cursor keys when they are
+// due. It is safe to run any number of times, and at the same time.
+func Run(ctx context.Context, cfg pgstore.Config, log *slog.Logger) (Result, error) {
+	return To(ctx, cfg, log, migrations.Latest())
+}
+
+// To is Run up to one version of the schema.
+func To(ctx context.Context, cfg pgstore.Config, log *slog.Logger, version int64) (Result, error) {
+	conn, before, err := cfg.Connector()
+	if err != nil {
+		return Result{}, err
+	}
+	db := stdlib.OpenDB(*conn, stdlib.OptionBeforeConnect(before))
+	defer func() { _ = db.Close() }()
+	if err := await(ctx, db, log); err != nil {
+		return Result{}, err
+	}
+	result, err := migrate(ctx, db, log, version)
+	if err != nil {
+		return Result{}, err
+	}
+	result.NewCursorKey, err = rotate(ctx, db)
+	return result, err
+}
+
+// await connects, and tries again for a while.
+func await(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := db.PingContext(ctx)
+		if err == nil {
+			return nil
+		}
+		if pgstore.Untrusted(err) || ctx.Err() != nil {
+			return fmt.Errorf("connect to the database: %w", pgstore.Redact(err))
+		}
+		log.LogAttrs(ctx, slog.LevelWarn, "database not reached yet", slog.Any("error", pgstore.Redact(err)))
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("connect to the database within %s: %w", patience, pgstore.Redact(err))
+		case <-time.After(pause):
+		}
+	}
+}
+
+func migrate(ctx context.Context, db *sql.DB, log *slog.Logger, version int64) (Result, error) {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, lockWait))
+	if err != nil {
+		return Result{}, fmt.Errorf("prepare the migrations' lock: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS, goose.WithSessionLocker(locker))
+	if err != nil {
+		return Result{}, fmt.Errorf("read the migrations: %w", err)
+	}
+	from, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return Result{}, fmt.Errorf("read the schema's version: %w", pgstore.Redact(err))
+	}
+	if from > version {
+		log.LogAttrs(ctx, slog.LevelWarn, "schema is ahead of these migrations", slog.Int64("schema", from), slog.Int64("migrations", version))
+		return Result{From: from, To: from}, nil
+	}
+	applied, err := provider.UpTo(ctx, version)
+	for _, r := range applied {
+		log.LogAttrs(ctx, slog.LevelInfo, "migration applied", slog.String("migration", r.Source.Path), slog.Int64("millis", r.Duration.Milliseconds()))
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("migrate from version %d to %d: %w", from, version, err)
+	}
+	to, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return Result{}, fmt.Errorf("read the schema's version: %w", pgstore.Redact(err))
+	}
+	return Result{From: from, To: to}, nil
+}
+
+// rotate makes a new cursor key when there is none that is young enough.
+func rotate(ctx context.Context, db *sql.DB) (bool, error) {
+	secret := make([]byte, keyBytes)
+	if _, err := io.ReadFull(rand.Reader, secret); err != nil {
+		return false, fmt.Errorf("draw a cursor key: %w", err)
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return false, fmt.Errorf("connect to rotate the cursor keys: %w", pgstore.Redact(err))
+	}
+	defer func() { _ = conn.Close() }()
+	var added int64
+	err = conn.Raw(func(driver any) error {
+		c, ok := driver.(*stdlib.Conn)
+		if !ok {
+			return errors.New("the driver is not pgx")
+		}
+		return pgx.BeginFunc(ctx, c.Conn(), func(tx pgx.Tx) error {
+			q := queries.New(tx)
+			var err error
+			if added, err = q.AddCursorKey(ctx, queries.AddCursorKeyParams{Secret: secret, MostDays: keyDays}); err != nil || added == 0 {
+				return err
+			}
+			return q.DropOldCursorKeys(ctx)
+		})
+	})
+	if err != nil {
+		return false, fmt.Errorf("rotate the cursor keys: %w", pgstore.Redact(err))
+	}
+	return added > 0, nil
+}
