@@ -125,12 +125,19 @@ func (b *UploadBucket) Bucket() awss3.Bucket { return b.bucket }
 // Key gives the key that encrypts the objects.
 func (b *UploadBucket) Key() awskms.IKey { return b.key }
 
-// NotifyCreated sends an event to queue for each object that is created below prefix.
-// Queue and bucket must stand in one stack, or the stacks would refer to each other.
-func (b *UploadBucket) NotifyCreated(queue awssqs.IQueue, prefix string) {
-	b.bucket.AddEventNotification(awss3.EventType_OBJECT_CREATED,
-		awss3notifications.NewSqsDestination(queue),
-		&awss3.NotificationKeyFilter{Prefix: jsii.String(prefix)})
+// Notify sends an event to queue for each object below prefix that is created, removed,
+// expired, moved to another storage class, or restored from an archive. Queue and bucket
+// must stand in one stack, or the stacks would refer to each other.
+func (b *UploadBucket) Notify(queue awssqs.IQueue, prefix string) {
+	for _, event := range []awss3.EventType{
+		awss3.EventType_OBJECT_CREATED, awss3.EventType_OBJECT_REMOVED,
+		awss3.EventType_LIFECYCLE_EXPIRATION, awss3.EventType_LIFECYCLE_TRANSITION,
+		awss3.EventType_OBJECT_RESTORE_POST, awss3.EventType_OBJECT_RESTORE_COMPLETED, awss3.EventType_OBJECT_RESTORE_DELETE,
+	} {
+		b.bucket.AddEventNotification(event,
+			awss3notifications.NewSqsDestination(queue),
+			&awss3.NotificationKeyFilter{Prefix: jsii.String(prefix)})
+	}
 }
 
 // ReportInventory has S3 report daily to destination, as CSV below prefix, on all
@@ -189,6 +196,18 @@ func (b *UploadBucket) GrantDerive(grantee awsiam.IGrantable, from, to string) a
 	return b.grant(grantee, from, "s3:GetObjectVersion").
 		Combine(b.grant(grantee, to, "s3:PutObject", "s3:PutObjectTagging", "s3:GetObject", "s3:DeleteObjectVersion")).
 		Combine(b.grantKey(grantee, "kms:Decrypt", "kms:GenerateDataKey"))
+}
+
+// GrantScan allows the grantee to read the versions below prefix. To read what is in
+// quarantine its role must also carry the tag of QuarantineReader. It includes
+// s3:ListBucket as GrantVerify does.
+func (b *UploadBucket) GrantScan(grantee awsiam.IGrantable, prefix string) awsiam.Grant {
+	list := awsiam.Grant_AddToPrincipal(&awsiam.GrantOnPrincipalOptions{
+		Actions:      jsii.Strings("s3:ListBucket"),
+		Grantee:      grantee,
+		ResourceArns: &[]*string{b.bucket.BucketArn()},
+	})
+	return b.grant(grantee, prefix, "s3:GetObjectVersion").Combine(list).Combine(b.grantKey(grantee, "kms:Decrypt"))
 }
 
 // GrantVerify allows the grantee to read, to tag and to delete for good the

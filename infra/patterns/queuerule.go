@@ -8,9 +8,10 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// QueueRuleProps configures a QueueRule. Bus, Pattern and Queue are required.
+// QueueRuleProps configures a QueueRule. Pattern and Queue are required.
 type QueueRuleProps struct {
-	// Bus is the bus whose events are looked at.
+	// Bus is the bus whose events are looked at. Nil: the account's default bus, on which
+	// AWS's services tell what happens.
 	Bus *EventBus
 	// Pattern says which events are sent.
 	Pattern *awsevents.EventPattern
@@ -43,9 +44,13 @@ func NewQueueRule(scope constructs.Construct, id *string, props *QueueRuleProps)
 
 	r := &QueueRule{}
 	constructs.NewConstruct_Override(r, scope, id)
+	var bus awsevents.IEventBus
+	if p.Bus != nil {
+		bus = p.Bus.bus
+	}
 	r.rule = awsevents.NewRule(r, jsii.String("Default"), &awsevents.RuleProps{
 		Description:  p.Description,
-		EventBus:     p.Bus.bus,
+		EventBus:     bus,
 		EventPattern: p.Pattern,
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSqsQueue(p.Queue.queue, &awseventstargets.SqsQueueProps{
 			DeadLetterQueue: p.Queue.deadLetters,

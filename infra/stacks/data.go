@@ -69,7 +69,7 @@ func NewData(scope constructs.Construct, id string, settings Settings) *Data {
 		ConsumerTimeout: awscdk.Duration_Seconds(jsii.Number(ingestTimeout)),
 		RemovalPolicy:   removal,
 	})
-	d.Content.NotifyCreated(d.Ingest.Queue(), objectPrefix)
+	d.Content.Notify(d.Ingest.Queue(), objectPrefix)
 	if settings.Stage == Prod {
 		d.Inventory = d.Content.ReportInventory(d.Reports.Bucket(), inventoryPrefix, objectPrefix)
 	}

@@ -1,7 +1,9 @@
 package stacks
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -107,6 +109,12 @@ func TestUploadsAreToldThroughAQueueThatOutlivesItsFunction(t *testing.T) {
 				"NotificationConfiguration.QueueConfigurations.0.Events":                         []string{"s3:ObjectCreated:*"},
 				"NotificationConfiguration.QueueConfigurations.0.Filter.Key.FilterRules.0.Value": "c/",
 			})
+			told := fmt.Sprint(notifications.property("NotificationConfiguration.QueueConfigurations"))
+			for _, event := range []string{"s3:ObjectRemoved:*", "s3:LifecycleExpiration:*", "s3:LifecycleTransition", "s3:ObjectRestore:Completed"} {
+				if !strings.Contains(told, event) {
+					t.Errorf("ingest is not told of %s", event)
+				}
+			}
 			service.one(t, "Service/IngestMapping/Resource").want(t, map[string]any{
 				"BatchSize":                        10,
 				"FunctionResponseTypes":            []string{"ReportBatchItemFailures"},

@@ -16,6 +16,7 @@ func (r *reader) misspelt() {
 	keys := []string{
 		keyStage, keyRegion, keyLogLevel, keyOrigins, keyCallbackURLs, keyLogoutURLs, keyIssuer, keyAudience,
 		keyKeepNoncurrent, keyArchiveDays, keyLogRetentionDays, keyAPIRate, keyAPIBurst, keyIngestConcurrency, keyAlarmEmail,
+		keyScanner, keyClamdAddress, keyClamdMaxMiB, keyClamdSubnets, keyClamdSecurityGroups,
 		keyRelational, keyRelationalProxy, keyRelationalMinACU, keyRelationalMaxACU, keyRelationalReaders, keyRelationalBackup,
 	}
 	given := make([]string, 0, len(r.context))

@@ -14,7 +14,7 @@ import (
 // Functions are the names of the functions that the app deploys, as they stand
 // below functions/ and in the Dist.
 func Functions() []string {
-	return []string{fnUploadAPI, fnIngest, fnFanout, fnClaims, fnCompleter, fnSweeper, fnDerivatives}
+	return []string{fnUploadAPI, fnIngest, fnFanout, fnClaims, fnCompleter, fnSweeper, fnDerivatives, fnScanner}
 }
 
 const (
@@ -26,6 +26,7 @@ const (
 	fnSweeper   = "upload-sweeper"
 
 	fnDerivatives = "image-derivatives"
+	fnScanner     = "malware-scanner"
 )
 
 // Service holds what runs: the functions with their mappings, the API, the
@@ -38,6 +39,7 @@ type Service struct {
 	Completer   *patterns.Function
 	Sweeper     *patterns.Function
 	Derivatives *patterns.Function
+	Scanner     *patterns.Function // nil where clamd does not look for malware
 	TokenClaims *patterns.Function // nil when another issuer's tokens are taken
 	API         *patterns.HTTPAPI
 	Alarms      *patterns.AlarmTopic
@@ -49,6 +51,8 @@ type Service struct {
 
 	completions *patterns.IngestQueue
 	pictures    *patterns.IngestQueue
+	verdicts    *patterns.IngestQueue // nil without a scanner
+	scans       *patterns.IngestQueue // nil without clamd
 }
 
 // NewService makes the Service stack.
@@ -65,6 +69,7 @@ func NewService(scope constructs.Construct, id string, settings Settings, data *
 	s.addCompletion()
 	s.addSweeper()
 	s.addDerivatives()
+	s.addScanning()
 	issuer, audience := s.addIssuer()
 	s.addAPI(issuer, audience)
 	s.Alarms = patterns.NewAlarmTopic(s.Stack, jsii.String("Alarms"), &patterns.AlarmTopicProps{

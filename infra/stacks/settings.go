@@ -47,6 +47,7 @@ type Settings struct {
 	IngestConcurrency int
 	AlarmEmail        string
 
+	Scanning   ScanningSettings
 	Relational *RelationalSettings // nil: the Relational stack is not deployed
 }
 
@@ -105,6 +106,7 @@ func ReadSettings(context map[string]any, defaultRegion string) (Settings, error
 		IngestConcurrency: r.number(keyIngestConcurrency, 20, 2, 1000),
 		AlarmEmail:        r.match(keyAlarmEmail, "", emailPattern, "an e-mail address"),
 	}
+	s.Scanning = r.scanning()
 	s.Relational = r.relational(stage)
 	r.retention(s.LogRetentionDays)
 	if (s.Issuer == "") != (len(s.Audience) == 0) {

@@ -16,6 +16,9 @@ type named struct {
 
 func (s *Service) functions() []named {
 	all := []named{{"UploadApi", s.UploadAPI}, {"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}, {"UploadSweeper", s.Sweeper}, {"ImageDerivatives", s.Derivatives}}
+	if s.Scanner != nil {
+		all = append(all, named{"MalwareScanner", s.Scanner})
+	}
 	if s.TokenClaims != nil {
 		all = append(all, named{"TokenClaims", s.TokenClaims})
 	}
@@ -36,6 +39,9 @@ func (s *Service) addAlarms() {
 	s.addCompletionAlarms()
 	s.addSweeperAlarms()
 	s.addDerivativeAlarms()
+	s.addScanningAlarms()
+	s.watch("IngestLostVersions", "Bytes of objects were removed from the bucket behind the catalog's back: read the log of S3Ingest for \"counts on\"",
+		s.ingested("IngestLostVersions"), 1)
 	for _, f := range []named{{"S3Ingest", s.Ingest}, {"StreamFanout", s.Fanout}, {"UploadCompleter", s.Completer}, {"ImageDerivatives", s.Derivatives}} {
 		s.watch(f.id+"DeadLetters", f.id+" gave records up: they are in the dead-letter bucket below dead/, with the reason",
 			deadLettered(f.function), 1)

@@ -117,6 +117,10 @@ func eventKinds() map[string]kind {
 		"AWS::Events::Archive": {nameProperty: "ArchiveName", maxName: 48, values: func(i identity) (string, attrs) {
 			return i.name, attrs{"Arn": i.arn("events", "archive/"+i.name), "ArchiveName": i.name}
 		}},
+		"AWS::GuardDuty::MalwareProtectionPlan": {values: func(i identity) (string, attrs) {
+			id := i.token("plan", 20, lowerAlphanumeric)
+			return id, attrs{"Arn": i.arn("guardduty", "malware-protection-plan/"+id), "MalwareProtectionPlanId": id, "Status": "ACTIVE", "CreatedAt": "2026-01-01T00:00:00.000Z"}
+		}},
 		"AWS::Scheduler::ScheduleGroup": {nameProperty: "Name", maxName: 64, values: func(i identity) (string, attrs) {
 			return i.name, attrs{"Arn": i.arn("scheduler", "schedule-group/"+i.name), "State": "ACTIVE"}
 		}},

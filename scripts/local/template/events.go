@@ -243,6 +243,31 @@ func decodeArchive(d *decoder, r assembly.Resource) error {
 	return nil
 }
 
+// decodeMalwareProtection takes a plan for what it is here: nothing scans, so that nothing
+// is ever said on the default bus, unless somebody puts the events there.
+func decodeMalwareProtection(d *decoder, r assembly.Resource) error {
+	p, err := properties[struct {
+		Actions           struct{ Tagging struct{ Status string } }
+		ProtectedResource struct {
+			S3Bucket struct {
+				BucketName     string
+				ObjectPrefixes []string
+			}
+		}
+		Role string
+		Tags NoLocalEffect // plans are not matched by tag
+	}](r)
+	if err != nil {
+		return err
+	}
+	if err := oneOf("Actions.Tagging.Status", p.Actions.Tagging.Status, "DISABLED"); err != nil {
+		return err
+	}
+	d.model.Inert = append(d.model.Inert, Inert{Type: r.Type, Name: r.Name, ConstructPath: r.ConstructPath,
+		Reason: "GuardDuty has no engine here: what is uploaded stays in quarantine until an event with its scan result is put on the default bus"})
+	return nil
+}
+
 func decodeScheduleGroup(_ *decoder, r assembly.Resource) error {
 	_, err := properties[struct {
 		Name string

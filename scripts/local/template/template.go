@@ -110,6 +110,7 @@ func decoders() map[string]decodeFunc {
 		"AWS::Events::EventBus":                 decodeBus,
 		"AWS::Events::Rule":                     decodeRule,
 		"AWS::Events::Archive":                  decodeArchive,
+		"AWS::GuardDuty::MalwareProtectionPlan": decodeMalwareProtection,
 		"AWS::Scheduler::ScheduleGroup":         decodeScheduleGroup,
 		"AWS::Scheduler::Schedule":              decodeSchedule,
 		"AWS::ApiGatewayV2::Api":                decodeAPI,
