@@ -97,7 +97,7 @@ func NewDatabase(scope constructs.Construct, id *string, props *DatabaseProps) *
 	})
 	d.cluster = d.newCluster(p, subnets, parameters)
 	for i := range 1 + d.readers {
-		d.addInstance(i, p)
+		d.addInstance(i)
 	}
 	return d
 }
@@ -165,7 +165,7 @@ func (d *Database) newCluster(p DatabaseProps, subnets awsrds.CfnDBSubnetGroup, 
 
 // addInstance makes the writer and then the readers; which is which Aurora decides by
 // the order of promotion.
-func (d *Database) addInstance(n int, p DatabaseProps) {
+func (d *Database) addInstance(n int) {
 	name, tier := "Writer", 0
 	if n > 0 {
 		name, tier = "Reader"+string(rune('0'+n%10)), 1

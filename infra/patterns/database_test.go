@@ -19,15 +19,19 @@ func TestDatabasesThatCannotWorkAreRefused(t *testing.T) {
 		build func()
 		field string
 	}{
-		"no network":           {func() { patterns.NewDatabase(stack, jsii.String("A"), &patterns.DatabaseProps{Name: name}) }, "Network"},
-		"no name":              {func() { patterns.NewDatabase(stack, jsii.String("B"), &patterns.DatabaseProps{Network: network}) }, "Name"},
-		"a third of an ACU":    {func() { database(stack, "C", network, jsii.Number(0.3), nil) }, "MinCapacity"},
-		"too much":             {func() { database(stack, "D", network, nil, jsii.Number(256.5)) }, "MaxCapacity"},
-		"too little":           {func() { database(stack, "E", network, nil, jsii.Number(0.5)) }, "MaxCapacity"},
-		"more than the most":   {func() { database(stack, "F", network, jsii.Number(5), nil) }, "MinCapacity"},
-		"one zone":             {func() { patterns.NewIsolatedNetwork(stack, jsii.String("G"), &patterns.IsolatedNetworkProps{Zones: jsii.Number(1)}) }, "Zones"},
-		"a proxy of a sleeper": {func() { patterns.NewDatabaseProxy(stack, jsii.String("H"), &patterns.DatabaseProxyProps{Database: asleep}) }, "Database"},
-		"a client outside":     {func() { asleep.GrantConnect(outside, "reader") }, "function"},
+		"no network":         {func() { patterns.NewDatabase(stack, jsii.String("A"), &patterns.DatabaseProps{Name: name}) }, "Network"},
+		"no name":            {func() { patterns.NewDatabase(stack, jsii.String("B"), &patterns.DatabaseProps{Network: network}) }, "Name"},
+		"a third of an ACU":  {func() { database(stack, "C", network, jsii.Number(0.3), nil) }, "MinCapacity"},
+		"too much":           {func() { database(stack, "D", network, nil, jsii.Number(256.5)) }, "MaxCapacity"},
+		"too little":         {func() { database(stack, "E", network, nil, jsii.Number(0.5)) }, "MaxCapacity"},
+		"more than the most": {func() { database(stack, "F", network, jsii.Number(5), nil) }, "MinCapacity"},
+		"one zone": {func() {
+			patterns.NewIsolatedNetwork(stack, jsii.String("G"), &patterns.IsolatedNetworkProps{Zones: jsii.Number(1)})
+		}, "Zones"},
+		"a proxy of a sleeper": {func() {
+			patterns.NewDatabaseProxy(stack, jsii.String("H"), &patterns.DatabaseProxyProps{Database: asleep})
+		}, "Database"},
+		"a client outside": {func() { asleep.GrantConnect(outside, "reader") }, "function"},
 	} {
 		if refused := refusal(t, tt.build); refused == nil || refused.Field != tt.field {
 			t.Errorf("%s: %v", what, refused)

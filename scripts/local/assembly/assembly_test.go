@@ -155,7 +155,7 @@ func TestConditions(t *testing.T) {
 
 func TestUnknownIsNamed(t *testing.T) {
 	for _, tc := range []struct{ name, value, want string }{
-		{"intrinsic", `{"Fn::GetAZs":""}`, "stack App, resource Subject (AWS::CloudWatch::Dashboard): DashboardBody: Fn::GetAZs: the local runtime does not know this intrinsic function"},
+		{"intrinsic", `{"Fn::Cidr":""}`, "stack App, resource Subject (AWS::CloudWatch::Dashboard): DashboardBody: Fn::Cidr: the local runtime does not know this intrinsic function"},
 		{"attribute", `{"Fn::GetAtt":["Queue","Color"]}`, "does not know attribute Color of Queue (AWS::SQS::Queue)"},
 		{"pseudo parameter", `{"Ref":"AWS::Weather"}`, "AWS::Weather: the local runtime does not know this pseudo parameter"},
 		{"reference", `{"Ref":"Nowhere"}`, "Nowhere is neither a resource nor a parameter of this stack"},
@@ -184,13 +184,13 @@ func TestUnknownIsNamed(t *testing.T) {
 }
 
 func TestUnknownTypesAreAllReported(t *testing.T) {
-	_, err := resolve(t, map[string]string{"App": `{"Resources":{"A":{"Type":"AWS::Foo::Bar"},"B":{"Type":"Custom::Thing"},"C":{"Type":"AWS::SQS::Queue"}}}`})
+	_, err := resolve(t, map[string]string{"App": `{"Resources":{"A":{"Type":"AWS::Foo::Bar"},"B":{"Type":"AWS::Foo::Thing"},"C":{"Type":"AWS::SQS::Queue"}}}`})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
 		"stack App, resource A (AWS::Foo::Bar): the local runtime does not know resource type AWS::Foo::Bar",
-		"stack App, resource B (Custom::Thing): the local runtime does not know resource type Custom::Thing",
+		"stack App, resource B (AWS::Foo::Thing): the local runtime does not know resource type AWS::Foo::Thing",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("err = %v\nwant it to say %q", err, want)

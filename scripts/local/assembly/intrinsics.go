@@ -119,11 +119,25 @@ func (s *scope) call(name string, arg any) (any, error) {
 		return s.findInMap(arg)
 	case "Fn::If":
 		return s.choose(arg)
+	case "Fn::GetAZs":
+		return s.zones(arg)
 	case "Fn::Equals", "Fn::And", "Fn::Or", "Fn::Not":
 		return nil, fmt.Errorf("is a condition function, which only the Conditions section may call")
 	default:
 		return nil, fmt.Errorf("the local runtime does not know this intrinsic function")
 	}
+}
+
+// zones are the first three of a region, which every region has.
+func (s *scope) zones(arg any) (any, error) {
+	region, err := s.evalString(arg)
+	if err != nil {
+		return nil, err
+	}
+	if region == "" {
+		region = s.stack.region
+	}
+	return []any{region + "a", region + "b", region + "c"}, nil
 }
 
 func (s *scope) ref(id string) (any, error) {
@@ -137,6 +151,9 @@ func (s *scope) ref(id string) (any, error) {
 		return parameterValue(id, p)
 	}
 	ident, err := s.identify(id)
+	if err == nil && ident.ref == "" {
+		return nil, fmt.Errorf("%s is called what its function says when it has run, which is not known here", id)
+	}
 	return ident.ref, err
 }
 

@@ -12,7 +12,9 @@ type kind struct {
 	needs        []string // further properties that the values are made of
 	maxName      int      // length limit of a generated name; 0: 128
 	lower        bool     // generated names are lower case
-	values       func(identity) (ref string, attributes map[string]string)
+	// endpoints are attributes that say where a database is reached; the port comes along.
+	endpoints []string
+	values    func(identity) (ref string, attributes map[string]string)
 }
 
 // attrs keeps the table below readable.
@@ -21,7 +23,7 @@ type attrs = map[string]string
 // kinds is the table of all resource types that are known here.
 func kinds() map[string]kind {
 	all := map[string]kind{}
-	for _, group := range []map[string]kind{storageKinds(), computeKinds(), accessKinds(), eventKinds(), apiKinds(), userKinds(), observabilityKinds(), customKinds()} {
+	for _, group := range []map[string]kind{storageKinds(), computeKinds(), accessKinds(), eventKinds(), apiKinds(), userKinds(), observabilityKinds(), customKinds(), networkKinds(), databaseKinds()} {
 		for name, k := range group {
 			all[name] = k
 		}

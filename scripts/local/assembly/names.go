@@ -14,6 +14,7 @@ import (
 type identity struct {
 	account, region, stack, logicalID string
 	gateway, endpoint                 string
+	databases                         map[string]string // host:port, by attribute
 	name                              string
 	properties                        map[string]string // those that its kind needs
 	ref                               string
@@ -69,15 +70,21 @@ func generatedNames(s *stack, kinds map[string]kind) map[string]string {
 		}
 		return id
 	}
+	shared := func(typ, id string) slot { // names that differ in case alone are one where all are lower case
+		if kinds[typ].lower {
+			id = strings.ToLower(id)
+		}
+		return slot{typ, id}
+	}
 	taken := map[slot]int{}
 	for id, r := range s.template.Resources {
-		taken[slot{r.Type, base(id)}]++
+		taken[shared(r.Type, base(id))]++
 	}
 	names := make(map[string]string, len(s.template.Resources))
 	for _, id := range slices.Sorted(maps.Keys(s.template.Resources)) {
 		r := s.template.Resources[id]
 		readable := base(id)
-		if taken[slot{r.Type, readable}] > 1 {
+		if taken[shared(r.Type, readable)] > 1 {
 			readable = id
 		}
 		names[id] = kinds[r.Type].fit(s.name + "-" + readable)

@@ -15,6 +15,9 @@ type Environment struct {
 	// APIEndpoint gives the base URL at which one HTTP API is served. It is
 	// called once for each API of the assembly.
 	APIEndpoint func(stack, logicalID string) (string, error)
+	// DatabaseEndpoint gives host:port of an attribute of a database or proxy that says
+	// where it is reached. It is called once for each of them.
+	DatabaseEndpoint func(stack, logicalID, attribute string) (string, error)
 }
 
 // Resolve gives every resource of every stack, stacks in deployment order and
@@ -232,7 +235,7 @@ func (s *scope) identify(id string) (identity, error) {
 	if !wanted {
 		return identity{}, fmt.Errorf("resource %s is left out by its condition %s, yet something refers to it", id, decl.Condition)
 	}
-	k, ok := s.kinds[decl.Type]
+	k, ok := s.kindOf(decl.Type)
 	if !ok {
 		return identity{}, fmt.Errorf("the local runtime does not know resource type %s", decl.Type)
 	}
@@ -243,6 +246,16 @@ func (s *scope) identify(id string) (identity, error) {
 	}
 	s.identities[id] = ident
 	return ident, nil
+}
+
+// kindOf is the kind of a type. What a custom resource is called its own function says,
+// once it has run; nothing may refer to that here.
+func (s *scope) kindOf(typ string) (kind, bool) {
+	k, ok := s.kinds[typ]
+	if !ok && strings.HasPrefix(typ, "Custom::") {
+		return kind{values: func(identity) (string, attrs) { return "", nil }}, true
+	}
+	return k, ok
 }
 
 // fill completes an identity with what the resource's own properties decide.
@@ -271,6 +284,27 @@ func (s *scope) fill(ident *identity, k kind, decl resource) error {
 		}
 		ident.endpoint = strings.TrimSuffix(url, "/")
 	}
+	if err := s.fillEndpoints(ident, k); err != nil {
+		return err
+	}
 	ident.ref, ident.attributes = k.values(*ident)
+	return nil
+}
+
+// fillEndpoints asks where a database is reached.
+func (s *scope) fillEndpoints(ident *identity, k kind) error {
+	for _, attribute := range k.endpoints {
+		if s.env.DatabaseEndpoint == nil {
+			return errors.New("serve the database: nobody serves databases here")
+		}
+		address, err := s.env.DatabaseEndpoint(s.stack.name, ident.logicalID, attribute)
+		if err != nil {
+			return fmt.Errorf("serve the database: %w", err)
+		}
+		if ident.databases == nil {
+			ident.databases = map[string]string{}
+		}
+		ident.databases[attribute] = address
+	}
 	return nil
 }

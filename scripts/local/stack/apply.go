@@ -56,7 +56,13 @@ func (s *Stack) readModel() (*template.Model, error) {
 		}
 		return "http://127.0.0.1:0", nil // a new API has its port after a restart
 	}
-	resources, err := a.Resolve(assembly.Environment{GatewayURL: s.GatewayURL(), APIEndpoint: endpoint})
+	database := func(stack, logicalID, attribute string) (string, error) {
+		if l := s.listeners[databaseName(stack, logicalID, attribute)]; l != nil {
+			return l.Addr().String(), nil
+		}
+		return "127.0.0.1:0", nil // a new database has its port after a restart
+	}
+	resources, err := a.Resolve(assembly.Environment{GatewayURL: s.GatewayURL(), APIEndpoint: endpoint, DatabaseEndpoint: database})
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", s.cfg.Assembly, err)
 	}
@@ -103,6 +109,7 @@ func (s *Stack) apply(ctx context.Context, before, m *template.Model) error {
 	for _, step := range []func() error{
 		func() error { return s.Broker.Configure(queues(m)) },
 		func() error { return s.putFunctions(ctx, before, m) },
+		func() error { return s.applyCustomResources(ctx, m) },
 		func() error { return s.Bus.Configure(busOf(m)) },
 		func() error { return s.notifier.Configure(notifications(m)) },
 		func() error { return s.runner.Configure(queueMappings, streamMappings) },
@@ -113,6 +120,7 @@ func (s *Stack) apply(ctx context.Context, before, m *template.Model) error {
 			return errors.Join(err, s.defineAccess(before)) //nolint:contextcheck // likewise
 		}
 	}
+	s.console.Show(s.consoleResources())
 	return nil
 }
 

@@ -29,20 +29,29 @@ func (s *Stack) openConsole() error {
 	cfg := console.Config{
 		Listener: l, Broker: s.Broker, Items: s.tableClient(), Objects: s.bucketClient(), Chaos: s.Chaos.Handler(), Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
-	for _, f := range s.Model.Functions {
-		cfg.Functions = append(cfg.Functions, f.Name)
-	}
-	for _, q := range s.Model.Queues {
-		cfg.Queues = append(cfg.Queues, console.Queue{Name: q.Name, ARN: q.ARN, RedriveTarget: q.RedriveTargetARN})
-	}
-	for _, t := range s.Model.Tables {
-		cfg.Tables = append(cfg.Tables, console.Table{Name: t.Name, Keys: keysOf(t)})
-	}
-	for _, b := range s.Model.Buckets {
-		cfg.Buckets = append(cfg.Buckets, console.Bucket{Name: b.Name, Note: s.bucketNote(b)})
-	}
+	cfg.Resources = s.consoleResources()
 	s.console, err = console.New(cfg)
 	return err
+}
+
+// consoleResources are what there is to see now. Tables and buckets come and go
+// with a restart only.
+func (s *Stack) consoleResources() console.Resources {
+	m := s.present.Load()
+	var r console.Resources
+	for _, f := range m.Functions {
+		r.Functions = append(r.Functions, f.Name)
+	}
+	for _, q := range m.Queues {
+		r.Queues = append(r.Queues, console.Queue{Name: q.Name, ARN: q.ARN, RedriveTarget: q.RedriveTargetARN})
+	}
+	for _, t := range s.Model.Tables {
+		r.Tables = append(r.Tables, console.Table{Name: t.Name, Keys: keysOf(t)})
+	}
+	for _, b := range s.Model.Buckets {
+		r.Buckets = append(r.Buckets, console.Bucket{Name: b.Name, Note: bucketNote(m, b)})
+	}
+	return r
 }
 
 func (s *Stack) startConsole(ctx context.Context) error {
@@ -54,9 +63,9 @@ func (s *Stack) startConsole(ctx context.Context) error {
 }
 
 // bucketNote says what a bucket is for, as far as the template tells.
-func (s *Stack) bucketNote(b *template.Bucket) string {
-	for _, m := range s.Model.Mappings {
-		if m.OnFailureARN == b.ARN {
+func bucketNote(m *template.Model, b *template.Bucket) string {
+	for _, mapping := range m.Mappings {
+		if mapping.OnFailureARN == b.ARN {
 			return "dead letters"
 		}
 	}

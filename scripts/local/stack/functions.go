@@ -43,7 +43,7 @@ func (s *Stack) startHost(ctx context.Context, binaries []build.Result) error {
 	s.functions = &functions{logs: map[string]io.Writer{}, built: binaries}
 	cfg := lambda.Config{
 		Region: s.region, AsyncStatePath: s.state.data("async.db"), RetryDelay: s.cfg.RetryDelay,
-		Env:         map[string]string{"AWS_ENDPOINT_URL": s.GatewayURL(), "AWS_XRAY_DAEMON_ADDRESS": tracer},
+		Env:         s.trust(map[string]string{"AWS_ENDPOINT_URL": s.GatewayURL(), "AWS_XRAY_DAEMON_ADDRESS": tracer}),
 		Credentials: s.functionCredentials,
 		Logs:        s.functions.log,
 		Observe:     s.invoked, Faults: s.Chaos, Permit: s.permitDestination, Deliver: s.deliver, DeadLetter: s.deadLetter, Logger: s.cfg.Logger, Now: s.cfg.Now,
@@ -142,6 +142,12 @@ func hosted(f *template.Function, b build.Result) lambda.Function {
 func (s *Stack) Session(roleARN, name string) (identity.Credentials, error) {
 	c, _, err := s.credentials.IssueSession(identity.Session{RoleARN: roleARN, Name: name, Duration: time.Hour})
 	return c, err
+}
+
+// FunctionSession gives the credentials that a function has: for tests and tools that call as it does.
+func (s *Stack) FunctionSession(name string) (identity.Credentials, error) {
+	f, err := s.functionCredentials(context.Background(), name)
+	return identity.Credentials{AccessKeyID: f.AccessKeyID, SecretAccessKey: f.SecretAccessKey, SessionToken: f.SessionToken}, err
 }
 
 // functionCredentials are a session of the function's own role.

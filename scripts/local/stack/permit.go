@@ -169,6 +169,11 @@ func (s *Stack) checkAccess(m *template.Model) error {
 	}
 	for _, f := range m.Functions {
 		check(f.ConstructPath, "Lambda may not assume its role", s.permit(ctx, authorize.Inner{Service: serviceLambda, Action: "sts:AssumeRole", Resource: f.RoleARN, Asked: true}))
+		if f.InNetwork {
+			for _, action := range networkActions() {
+				check(f.ConstructPath, "Lambda may not put it into its network", s.permit(ctx, authorize.Inner{Caller: s.session(f.RoleARN, f.Name), Action: action, Resource: "*"}))
+			}
+		}
 		for _, target := range []string{f.Async.OnSuccess, f.Async.OnFailure, f.DeadLetterARN} {
 			if target != "" {
 				check(f.ConstructPath, "its role may not send to "+target, as(f.ARN, sending(target), target))
@@ -186,6 +191,13 @@ func (s *Stack) checkAccess(m *template.Model) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// networkActions are what Lambda makes and removes a function's network interfaces with.
+// https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+func networkActions() []string {
+	return []string{"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+		"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"}
 }
 
 // askedOnce says whether an action is one that Lambda takes only when a mapping is made.

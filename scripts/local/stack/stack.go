@@ -23,10 +23,12 @@ import (
 
 	"github.com/stowage-dev/stowage/scripts/local/api"
 	"github.com/stowage-dev/stowage/scripts/local/assembly"
+	"github.com/stowage-dev/stowage/scripts/local/authority"
 	"github.com/stowage-dev/stowage/scripts/local/build"
 	"github.com/stowage-dev/stowage/scripts/local/bus"
 	"github.com/stowage-dev/stowage/scripts/local/chaos"
 	"github.com/stowage-dev/stowage/scripts/local/console"
+	"github.com/stowage-dev/stowage/scripts/local/custom"
 	"github.com/stowage-dev/stowage/scripts/local/engines/dynamodb"
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 	"github.com/stowage-dev/stowage/scripts/local/gateway"
@@ -53,7 +55,9 @@ type Stack struct {
 	APIs     []*api.Server
 	DynamoDB *dynamodb.Engine
 	S3       *s3.Engine
-	Chaos    *chaos.Chaos // may be told to make things go wrong; its handler is the test API
+	// Databases are those that the templates declare.
+	Databases []*Database
+	Chaos     *chaos.Chaos // may be told to make things go wrong; its handler is the test API
 
 	cfg      Config
 	account  string
@@ -65,6 +69,7 @@ type Stack struct {
 	credentials *identity.Issuer
 	masterKey   []byte
 	listeners   map[string]net.Listener // by apiName, and gatewayName
+	apiReserved bool                    // whether the first API has its port
 	runner      *sources.Runner
 	notifier    *sources.Notifier
 	console     *console.Console
@@ -73,8 +78,10 @@ type Stack struct {
 	functions   *functions
 	present     atomic.Pointer[template.Model] // what is declared now, after changes in place
 	access      atomic.Pointer[authorize.Authorizer]
-	used        *usage.Recorder // nil: nobody keeps what is used
-	telemetry   sync.Map        // functions whose right to write logs was asked for
+	used        *usage.Recorder      // nil: nobody keeps what is used
+	telemetry   sync.Map             // functions whose right to write logs was asked for
+	authority   *authority.Authority // of the databases' certificates; nil without databases
+	custom      *custom.Runner
 
 	closing chan struct{}
 	once    sync.Once
@@ -161,6 +168,7 @@ func (s *Stack) start(ctx context.Context) error {
 	var early errgroup.Group
 	var binaries []build.Result
 	early.Go(func() error { return s.startDynamoDB(life) })
+	early.Go(func() error { return s.startDatabases(life) })
 	early.Go(func() error {
 		return s.progress.step("building the functions for this machine", func() error {
 			binaries = s.build(ctx, s.Model.Functions)
@@ -182,7 +190,7 @@ func (s *Stack) startServices(ctx context.Context, binaries []build.Result) erro
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		s.startBus, s.startS3, s.startSources, s.startGateway, s.startIssuer, s.startAPIs, s.startConsole,
+		s.startCustomResources, s.startBus, s.startS3, s.startSources, s.startGateway, s.startIssuer, s.startAPIs, s.startConsole,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -203,7 +211,7 @@ func (s *Stack) loadModel() error {
 		return err
 	}
 	s.hold(gatewayName, gatewayListener)
-	resources, err := a.Resolve(assembly.Environment{GatewayURL: address(gatewayListener), APIEndpoint: s.reserveAPI})
+	resources, err := a.Resolve(assembly.Environment{GatewayURL: address(gatewayListener), APIEndpoint: s.reserveAPI, DatabaseEndpoint: s.reserveDatabase})
 	if err != nil {
 		return fmt.Errorf("resolve %s: %w", s.cfg.Assembly, err)
 	}
@@ -220,8 +228,8 @@ const gatewayName = "the gateway"
 // reserveAPI takes the port of one HTTP API: the configured one for the first.
 func (s *Stack) reserveAPI(stack, logicalID string) (string, error) {
 	port := 0
-	if len(s.listeners) == 1 { // only the gateway's
-		port = s.cfg.APIPort
+	if !s.apiReserved {
+		port, s.apiReserved = s.cfg.APIPort, true
 	}
 	l, err := listen("the HTTP API "+logicalID, "--api-port", port)
 	if err != nil {

@@ -37,7 +37,7 @@ func (s *Stack) startGateway(ctx context.Context) error {
 	}
 	cfg := gateway.Config{
 		Listener: s.listeners[gatewayName], Region: s.region, Account: s.account, Credentials: s.credentials, Services: services,
-		SecretARN: store.ARN, Intercept: slices.Concat([]gateway.Interceptor{s.tracing.intercept}, s.cfg.Intercept, []gateway.Interceptor{s.authorize}), Observe: s.called, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		SecretARN: store.ARN, Intercept: slices.Concat([]gateway.Interceptor{s.tracing.intercept}, s.cfg.Intercept, []gateway.Interceptor{s.reach, s.authorize}), Observe: s.called, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}
 	if s.Gateway, err = gateway.New(cfg); err != nil { //nolint:contextcheck // it serves beyond the start
 		return err

@@ -28,6 +28,11 @@ type Model struct {
 	UserPools   []*UserPool
 	LogGroups   []LogGroup
 	Inert       []Inert
+
+	Databases        []*Database
+	Proxies          []*DatabaseProxy
+	NetworkEndpoints []NetworkEndpoint
+	CustomResources  []CustomResource
 }
 
 // Origin says where in the app an entity comes from.
@@ -56,6 +61,54 @@ type Function struct {
 	// ReservedConcurrency is nil when the function shares the account's.
 	ReservedConcurrency *int
 	Async               AsyncConfig
+	// InNetwork says that the function stands in a network, and reaches what that lets it.
+	InNetwork bool
+}
+
+// Database is an Aurora PostgreSQL cluster.
+type Database struct {
+	Origin
+	Identifier, ResourceID string
+	Name, Master           string
+	Writer, Reader         string // host:port
+	Instances              int
+	MinCapacity            float64
+	Settings               map[string]string // of its parameter group
+}
+
+// DatabaseProxy is an RDS Proxy with its target.
+type DatabaseProxy struct {
+	Origin
+	Name, ResourceID      string
+	RoleARN               string
+	Endpoint              string // host:port
+	Endpoints             []ProxyEndpoint
+	Cluster               string // identifier
+	BorrowTimeout         time.Duration
+	IdleClientTimeout     time.Duration
+	MaxConnectionsPercent int
+}
+
+// ProxyEndpoint is a further endpoint of a proxy.
+type ProxyEndpoint struct {
+	Address  string // host:port
+	ReadOnly bool
+}
+
+// NetworkEndpoint is a way from a network to a service.
+type NetworkEndpoint struct {
+	Origin
+	Service string // s3 or dynamodb
+	Policy  json.RawMessage
+}
+
+// CustomResource is one that a function of the template provides.
+type CustomResource struct {
+	Origin
+	Type, FunctionARN string
+	Properties        json.RawMessage // with the service token
+	Timeout           time.Duration
+	DependsOn         []string
 }
 
 // AsyncConfig says what becomes of asynchronous invocations.

@@ -23,7 +23,8 @@ import (
 
 // Decode builds the model. The error joins everything that is unknown or wrong.
 func Decode(resources []assembly.Resource) (*Model, error) {
-	d := &decoder{model: &Model{}, decoders: decoders(), inert: inertTypes(), handlers: customResourceHandlers(resources)}
+	d := &decoder{model: &Model{}, decoders: decoders(), inert: inertTypes(), parameters: map[string]map[string]string{}}
+	d.handlers = d.customResourceHandlers(resources)
 	var errs []error
 	for _, r := range resources {
 		if err := d.decode(r); err != nil {
@@ -48,6 +49,8 @@ type decoder struct {
 	inert    map[string]string
 	handlers map[string]bool // ARNs of functions that only serve custom resources
 	pending  []pending       // what is folded into other entities once all are known
+	// parameters are those of the databases' parameter groups, by name
+	parameters map[string]map[string]string
 }
 
 // pending is something that one resource says about another.
@@ -62,6 +65,9 @@ func (d *decoder) decode(r assembly.Resource) error {
 		return nil
 	}
 	decode, ok := d.decoders[r.Type]
+	if !ok && strings.HasPrefix(r.Type, "Custom::") {
+		decode, ok = decodeCustom, true
+	}
 	if !ok {
 		return fmt.Errorf("the local runtime does not run this type")
 	}
@@ -123,13 +129,23 @@ func decoders() map[string]decodeFunc {
 		"AWS::Cognito::UserPoolResourceServer":  decodeResourceServer,
 		"AWS::Cognito::UserPoolGroup":           decodeUserPoolGroup,
 		"AWS::Logs::LogGroup":                   decodeLogGroup,
+		"AWS::EC2::VPCEndpoint":                 decodeEndpoint,
+		"AWS::RDS::DBCluster":                   decodeCluster,
+		"AWS::RDS::DBInstance":                  decodeInstance,
+		"AWS::RDS::DBClusterParameterGroup":     decodeParameterGroup,
+		"AWS::RDS::DBProxy":                     decodeProxy,
+		"AWS::RDS::DBProxyTargetGroup":          decodeProxyTargets,
+		"AWS::RDS::DBProxyEndpoint":             decodeProxyEndpoint,
 	}
 }
 
 // inertTypes are recognised and have nothing to run on a laptop; their
 // properties are not looked at.
 func inertTypes() map[string]string {
-	const watched = "nothing is monitored locally: look at the logs"
+	const (
+		watched = "nothing is monitored locally: look at the logs"
+		network = "functions and engines share this machine; which services are reached, its endpoints say"
+	)
 	return map[string]string{
 		"AWS::CDK::Metadata":              "only AWS reads it",
 		"AWS::CloudWatch::Alarm":          watched,
@@ -140,16 +156,27 @@ func inertTypes() map[string]string {
 		"AWS::Logs::ResourcePolicy":       "logs are written straight to files",
 		"AWS::Cognito::UserPoolDomain":    "the local issuer has one address for everything",
 		"Custom::S3AutoDeleteObjects":     "it acts when a stack is deleted; RESET=1 does that here",
+
+		"AWS::EC2::VPC":                         network,
+		"AWS::EC2::Subnet":                      network,
+		"AWS::EC2::RouteTable":                  network,
+		"AWS::EC2::SubnetRouteTableAssociation": network,
+		"AWS::EC2::SecurityGroup":               network,
+		"AWS::EC2::SecurityGroupIngress":        network,
+		"AWS::EC2::SecurityGroupEgress":         network,
+		"AWS::RDS::DBSubnetGroup":               network,
 	}
 }
 
-// customResourceHandlers finds the functions that a custom resource names as its
-// service token. CDK brings them along with its own constructs, in Python or
-// JavaScript; what they would do is done from the custom resource's properties.
-func customResourceHandlers(resources []assembly.Resource) map[string]bool {
+// customResourceHandlers finds the functions that a custom resource of the CDK's names
+// as its service token. The CDK brings them along with its own constructs, in Python or
+// JavaScript; what they would do is done from the custom resource's properties. Custom
+// resources of other types are run, by their functions.
+func (d *decoder) customResourceHandlers(resources []assembly.Resource) map[string]bool {
 	handlers := map[string]bool{}
 	for _, r := range resources {
-		if token, ok := r.Properties["ServiceToken"].(string); ok && strings.HasPrefix(r.Type, "Custom::") {
+		token, ok := r.Properties["ServiceToken"].(string)
+		if ok && strings.HasPrefix(r.Type, "Custom::") && (d.decoders[r.Type] != nil || d.inert[r.Type] != "") {
 			handlers[token] = true
 		}
 	}

@@ -61,7 +61,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := e.user.Take(e.cfg.Dir, e.socket); err != nil {
-		return err //nolint:wrapcheck // it names the directory
+		return err
 	}
 	return e.initialize(ctx)
 }
@@ -143,7 +143,7 @@ func (e *Engine) configure() error {
 	if err != nil {
 		return fmt.Errorf("write the server's certificate: %w", err)
 	}
-	settings := map[string]string{
+	settings := map[string]string{ //nolint:gosec // a method, not a password
 		"listen_addresses":         "127.0.0.1",
 		"port":                     strconv.Itoa(e.port),
 		"unix_socket_directories":  e.socket,
@@ -173,5 +173,5 @@ func (e *Engine) configure() error {
 			return err //nolint:wrapcheck // it names the file
 		}
 	}
-	return e.user.Take(e.data()) //nolint:wrapcheck // it names the directory
+	return e.user.Take(e.data())
 }

@@ -1,6 +1,7 @@
 // Command recorder is a function that notes every event it is given in the file
 // that RECORD names, and answers as ANSWER says: "event" gives the event back,
-// "http" wraps it as an HTTP answer, anything else answers {}. It sends a subsegment
+// "http" wraps it as an HTTP answer, "custom" answers for a custom resource, anything
+// else answers {}. It sends a subsegment
 // of each invocation to the X-Ray daemon.
 package main
 
@@ -42,6 +43,11 @@ func serve(base string) error {
 		return err
 	}
 	trace(resp.Header.Get("Lambda-Runtime-Trace-Id"), began)
+	if os.Getenv("ANSWER") == "custom" {
+		if err := tellCloudFormation(event); err != nil {
+			return err
+		}
+	}
 	answer, err := answerTo(event)
 	if err != nil {
 		return err
@@ -51,6 +57,31 @@ func serve(base string) error {
 		return err
 	}
 	return done.Body.Close()
+}
+
+// tellCloudFormation answers for a custom resource, as its properties say: Status.
+func tellCloudFormation(event []byte) error {
+	var req struct {
+		ResponseURL, StackId, RequestId, LogicalResourceId string
+		ResourceProperties                                 struct{ Status string }
+	}
+	if err := json.Unmarshal(event, &req); err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]string{"Status": req.ResourceProperties.Status, "Reason": "the recorder was told to", "PhysicalResourceId": "recorded",
+		"StackId": req.StackId, "RequestId": req.RequestId, "LogicalResourceId": req.LogicalResourceId})
+	if err != nil {
+		return err
+	}
+	put, err := http.NewRequest(http.MethodPut, req.ResponseURL, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(put)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }
 
 // trace sends what a function's X-Ray SDK would: one subsegment of the invocation.

@@ -1,0 +1,50 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/stowage-dev/stowage/scripts/local/custom"
+	"github.com/stowage-dev/stowage/scripts/local/template"
+)
+
+// startCustomResources has the functions of custom resources do what is declared, before
+// anything else invokes functions.
+func (s *Stack) startCustomResources(ctx context.Context) error {
+	var err error
+	s.custom, err = custom.Open(custom.Config{
+		StatePath: s.state.data("custom.json"), Logger: s.cfg.Logger,
+		StackID: func(stack string) string {
+			return "arn:aws:cloudformation:" + s.region + ":" + s.account + ":stack/" + stack + "/local"
+		},
+		Invoke: func(ctx context.Context, functionARN string, event []byte) (string, error) {
+			r, err := s.Host.Invoke(ctx, functionARN, event)
+			if err != nil || r.FunctionError == "" {
+				return "", err
+			}
+			return string(r.Payload), nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose("the answers of custom resources", s.custom.Close)
+	if len(s.Model.CustomResources) == 0 {
+		return s.applyCustomResources(ctx, s.Model)
+	}
+	return s.progress.step("running custom resources", func() error { return s.applyCustomResources(ctx, s.Model) })
+}
+
+func (s *Stack) applyCustomResources(ctx context.Context, m *template.Model) error {
+	var declared []custom.Resource
+	for _, r := range m.CustomResources {
+		declared = append(declared, custom.Resource{
+			Stack: r.Stack, LogicalID: r.LogicalID, Path: r.ConstructPath, Type: r.Type, FunctionARN: r.FunctionARN,
+			Properties: r.Properties, Timeout: r.Timeout, DependsOn: r.DependsOn,
+		})
+	}
+	if err := s.custom.Apply(ctx, declared); err != nil {
+		return fmt.Errorf("%w; the function's log is in %s", err, s.state.logs())
+	}
+	return nil
+}
