@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +27,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/stowage-dev/stowage/scripts/local/bus"
+	"github.com/stowage-dev/stowage/scripts/local/console"
 	"github.com/stowage-dev/stowage/scripts/local/queue"
 	"github.com/stowage-dev/stowage/scripts/local/stack"
 	"github.com/stowage-dev/stowage/scripts/local/stack/stacktest"
@@ -56,6 +59,7 @@ type browser struct {
 
 	mu       sync.Mutex
 	problems []string
+	mayLose  bool // connections that break are no problem
 }
 
 func newBrowser(t *testing.T) *browser {
@@ -94,7 +98,7 @@ func (b *browser) watch(event any) {
 	case *runtime.EventExceptionThrown:
 		b.problems = append(b.problems, e.ExceptionDetails.Error())
 	case *log.EventEntryAdded:
-		if e.Entry.Level == log.LevelError {
+		if e.Entry.Level == log.LevelError && (!b.mayLose || !strings.Contains(e.Entry.Text, "net::ERR_")) {
 			b.problems = append(b.problems, e.Entry.Text+" "+e.Entry.URL)
 		}
 	}
@@ -145,13 +149,18 @@ type world struct {
 	dev stack.DevFile
 }
 
+// resources are those of the template.
+func (w world) resources() map[string]any {
+	resources := w.app.Resources()
+	resources["Parcels"] = stacktest.Resource("AWS::SQS::Queue", stacktest.Object{
+		"RedrivePolicy": stacktest.Object{"deadLetterTargetArn": stacktest.GetAtt("Dead", "Arn"), "maxReceiveCount": 1}})
+	return resources
+}
+
 func newWorld(t *testing.T) world {
 	t.Helper()
 	app := stacktest.New(t, recorderDir)
-	resources := app.Resources()
-	resources["Parcels"] = stacktest.Resource("AWS::SQS::Queue", stacktest.Object{
-		"RedrivePolicy": stacktest.Object{"deadLetterTargetArn": stacktest.GetAtt("Dead", "Arn"), "maxReceiveCount": 1}})
-	app.Write(t, resources)
+	app.Write(t, world{app: app}.resources())
 	s, err := stack.Start(t.Context(), stack.Config{
 		Assembly: app.Dir, State: t.TempDir(), Source: app.Dir, NodeModules: filepath.Join("..", "..", "..", "node_modules")})
 	if err != nil {
@@ -290,6 +299,7 @@ func TestBrowser(t *testing.T) {
 		b.shoot("bus")
 	})
 	t.Run("tables and buckets", func(t *testing.T) { b.t = t; testBrowsing(b) })
+	t.Run("reload", func(t *testing.T) { b.t = t; testReload(b, w) })
 	t.Run("keyboard", func(t *testing.T) {
 		b.t = t
 		b.do(chromedp.Focus(`.side a[href="#/metrics"]`), chromedp.KeyEvent(kb.Enter))
@@ -305,6 +315,72 @@ func TestBrowser(t *testing.T) {
 		b.do(chromedp.Click("#theme"))
 		b.sees(ground + `"rgb(246, 247, 249)"`)
 	})
+}
+
+// testReload adds a function and a queue to the template while the page is open.
+func testReload(b *browser, w world) {
+	b.t.Helper()
+	b.do(chromedp.Click(`.side a[href="#/functions"]`))
+	b.sees(row("Recorder", ".invocations", "Number(text) > 0"))
+	resources := w.resources()
+	resources["Newcomer"] = resources["Recorder"]
+	resources["Late"] = stacktest.Resource("AWS::SQS::Queue", stacktest.Object{})
+	delete(resources["Parcels"].(map[string]any)["Properties"].(map[string]any), "RedrivePolicy")
+	w.app.Write(b.t, resources)
+	if lines, err := w.Apply(b.t.Context()); err != nil || !slices.Contains(lines, "App/Newcomer: function added") {
+		b.t.Fatalf("Apply = %v, %v", lines, err)
+	}
+	b.sees(row("Newcomer", ".invocations", `text === "0"`))
+	b.do(chromedp.Click(`.side a[href="#/queues"]`), chromedp.Click(`//a[text()="Late"]`))
+	b.sees(row("Parcels", "td:nth-last-child(2)", `text === "none"`))
+	b.sees(`/Nothing waits here/.test(document.querySelector(".detail")?.textContent)`)
+}
+
+// TestAnotherRun: a page that was left open loads itself anew when the runtime was
+// started again, so that its buttons work.
+func TestAnotherRun(t *testing.T) {
+	b := newBrowser(t)
+	b.mayLose = true
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func(token string, on net.Listener) *console.Console {
+		c, err := console.New(console.Config{Listener: on, Token: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	first := begin("first", l)
+	holds := func(token string) string {
+		return fmt.Sprintf(`JSON.parse(document.querySelector("meta[name=console]")?.content ?? "{}").token === %q && document.querySelector("#live")?.textContent === "Live"`, token)
+	}
+	b.do(chromedp.Navigate(first.URL() + "/#/bus"))
+	b.sees(holds("first"))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := net.Listen("tcp", l.Addr().String())
+	if err != nil {
+		t.Skipf("somebody else took the port: %v", err)
+	}
+	begin("second", again)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		var there bool
+		err := chromedp.Run(b.ctx, chromedp.Evaluate(holds("second"), &there)) // it fails while the page is loading
+		if there {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the page did not load itself anew: %v", err)
+		}
+	}
+	b.sees(`document.querySelector("#title").textContent === "Bus"`)
 }
 
 // row makes an expression that tests a cell of the row with a label.

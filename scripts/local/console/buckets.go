@@ -50,7 +50,7 @@ type Versions struct {
 }
 
 func (c *Console) bucketNamed(r *http.Request) bool {
-	return slices.ContainsFunc(c.cfg.Buckets, func(b Bucket) bool { return b.Name == r.PathValue("name") })
+	return slices.ContainsFunc(c.shown.Load().Buckets, func(b Bucket) bool { return b.Name == r.PathValue("name") })
 }
 
 func (c *Console) serveObjects(w http.ResponseWriter, r *http.Request) {

@@ -24,6 +24,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stowage-dev/stowage/scripts/local/emf"
@@ -44,18 +45,29 @@ type Queue struct {
 	RedriveTarget string // ARN of its dead-letter queue; empty: none
 }
 
-// Config configures a Console. Listener is required; what is left out is not shown.
-type Config struct {
-	Listener net.Listener
-
+// Resources are what the page lists.
+type Resources struct {
 	Functions []string // names
 	Queues    []Queue
 	Tables    []Table
 	Buckets   []Bucket
+}
 
-	Broker  Queues      // needed for Queues
-	Items   ItemScanner // needed for Tables
-	Objects ObjectStore // needed for Buckets
+// shown are the resources with what follows from them. It is never changed.
+type shown struct {
+	Resources
+	labels labels
+}
+
+// Config configures a Console. Listener is required; what is left out is not shown.
+type Config struct {
+	Listener net.Listener
+
+	Resources Resources // until Show says otherwise
+
+	Broker  Queues      // needed to show queues
+	Items   ItemScanner // needed to show tables
+	Objects ObjectStore // needed to show buckets
 
 	Chaos http.Handler // the test API of faults, below /chaos/; nil: there is none
 
@@ -66,8 +78,9 @@ type Config struct {
 
 // Console serves the page. It is safe for concurrent use.
 type Console struct {
-	cfg    Config
-	labels labels
+	cfg   Config
+	run   string // tells pages of another run from those of this one
+	shown atomic.Pointer[shown]
 
 	functions *functionStats
 	events    *eventRing
@@ -99,13 +112,20 @@ func New(cfg Config) (*Console, error) {
 		cfg.Token = rand.Text()
 	}
 	c := &Console{
-		cfg: cfg, functions: newFunctionStats(cfg.Functions), events: newEventRing(),
+		cfg: cfg, run: rand.Text(), functions: newFunctionStats(), events: newEventRing(),
 		traces: xray.NewStore(0), metrics: emf.NewStore(), served: make(chan struct{}),
 	}
-	c.labels = newLabels(cfg)
+	c.Show(cfg.Resources)
 	c.snapshot = &snapshot{console: c}
 	c.life, c.end = context.WithCancel(context.Background())
 	return c, nil
+}
+
+// Show has the page list these resources from now on; pages that are open hear of
+// it with the next tick. What is known of functions is kept.
+func (c *Console) Show(r Resources) {
+	c.functions.declare(r.Functions)
+	c.shown.Store(&shown{Resources: r, labels: newLabels(r)})
 }
 
 // readHeaderTimeout bounds how long a client may take over a request's header.

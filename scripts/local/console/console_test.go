@@ -37,8 +37,8 @@ func serve(t *testing.T, change func(*console.Config)) *console.Console {
 	if _, err := broker.Send(t.Context(), queues[1].ARN, queue.Message{Body: "lost"}); err != nil {
 		t.Fatal(err)
 	}
-	cfg := console.Config{Listener: l, Functions: []string{"app-One"}, Queues: queues, Broker: broker, Token: token,
-		Tables: []console.Table{{Name: "things", Keys: []string{"pk"}}}, Buckets: []console.Bucket{{Name: "things"}}}
+	cfg := console.Config{Listener: l, Broker: broker, Token: token, Resources: console.Resources{
+		Functions: []string{"app-One"}, Queues: queues, Tables: []console.Table{{Name: "things", Keys: []string{"pk"}}}, Buckets: []console.Bucket{{Name: "things"}}}}
 	if change != nil {
 		change(&cfg)
 	}
@@ -183,13 +183,41 @@ func TestStreamSendsWhatChanges(t *testing.T) {
 		c.EventPut("events", json.RawMessage(`{"source":"app","detail-type":"After"}`), 2)
 	}()
 	messages, first, last := readStream(t, c.URL(), 1500*time.Millisecond)
-	for _, section := range []string{"functions", "queues", "traces", "metrics"} {
+	for _, section := range []string{"functions", "queues", "traces", "metrics", "tables", "buckets"} {
 		if len(first.Changed[section]) == 0 {
 			t.Errorf("the first message has no %s", section)
 		}
 	}
 	if len(first.Events) != 1 || first.Total != 1 || last.Total != 2 || messages > 4 {
 		t.Errorf("%d messages, from %+v to %+v", messages, first, last)
+	}
+}
+
+// TestShow: a page that is open hears of what came and what went, and may look into it.
+func TestShow(t *testing.T) {
+	c := serve(t, nil)
+	next := console.Resources{
+		Functions: []string{"app-One", "app-Two"}, Tables: []console.Table{{Name: "others", Keys: []string{"pk"}}},
+		Queues:  []console.Queue{{Name: "late", ARN: "arn:aws:sqs:us-east-1:000000000000:dead"}},
+		Buckets: []console.Bucket{{Name: "things", Note: "dead letters"}},
+	}
+	go func() {
+		time.Sleep(300 * time.Millisecond)
+		c.Show(next)
+	}()
+	_, first, last := readStream(t, c.URL(), 2*time.Second)
+	for section, want := range map[string][2]string{
+		"functions": {`"label":"app-One"`, `"label":"Two"`}, "queues": {`"name":"dead"`, `"name":"late"`},
+		"tables": {`"name":"things"`, `"name":"others"`}, "buckets": {`"name":"things"`, `"note":"dead letters"`},
+	} {
+		if was, is := string(first.Changed[section]), string(last.Changed[section]); !strings.Contains(was, want[0]) || !strings.Contains(is, want[1]) {
+			t.Errorf("%s: from %s to %s", section, was, is)
+		}
+	}
+	for path, want := range map[string]int{"/data/queues/late": 200, "/data/queues/work": 404, "/data/functions/app-Two": 200, "/data/tables/things": 404} {
+		if resp, body := ask(t, c, "GET", path, nil); resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d: %s", path, resp.StatusCode, want, body)
+		}
 	}
 }
 

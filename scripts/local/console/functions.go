@@ -24,7 +24,7 @@ const (
 // functionStats counts what functions do.
 type functionStats struct {
 	mu    sync.Mutex
-	names []string // in the order of their declaration
+	names []string // in the order in which they were first heard of
 	all   map[string]*function
 }
 
@@ -75,12 +75,15 @@ type FunctionRow struct {
 	Failed []int `json:"failed"`
 }
 
-func newFunctionStats(names []string) *functionStats {
-	s := &functionStats{all: map[string]*function{}}
+func newFunctionStats() *functionStats { return &functionStats{all: map[string]*function{}} }
+
+// declare begins functions that nothing is known of yet.
+func (s *functionStats) declare(names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, name := range names {
 		s.get(name)
 	}
-	return s
 }
 
 // get finds or begins a function; nil when there are too many.
@@ -151,13 +154,23 @@ func (s *functionStats) logged(name, line string) {
 	}
 }
 
-// rows are all functions as they are now.
-func (s *functionStats) rows(now time.Time, prefix string) []FunctionRow {
+// rows are the functions that are declared, in their order, and then those that
+// were heard of all the same.
+func (s *functionStats) rows(now time.Time, declared []string, prefix string) []FunctionRow {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rows := make([]FunctionRow, 0, len(s.names))
+	names := slices.Clone(declared)
 	for _, name := range s.names {
-		f := s.all[name]
+		if !slices.Contains(declared, name) {
+			names = append(names, name)
+		}
+	}
+	rows := make([]FunctionRow, 0, len(names))
+	for _, name := range names {
+		f := s.get(name)
+		if f == nil {
+			continue // there are too many
+		}
 		row := FunctionRow{
 			Name: name, Label: strings.TrimPrefix(name, prefix), Invocations: f.invocations, Errors: f.errors, ColdStarts: f.coldStarts, MemoryMB: f.memoryMB,
 			Spark: make([]int, sparkSeconds), Failed: make([]int, sparkSeconds),

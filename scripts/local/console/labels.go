@@ -6,18 +6,18 @@ import "strings"
 // kind begin with.
 type labels struct{ functions, queues, tables, buckets string }
 
-func newLabels(cfg Config) labels {
+func newLabels(r Resources) labels {
 	var queues, tables, buckets []string
-	for _, q := range cfg.Queues {
+	for _, q := range r.Queues {
 		queues = append(queues, q.Name)
 	}
-	for _, t := range cfg.Tables {
+	for _, t := range r.Tables {
 		tables = append(tables, t.Name)
 	}
-	for _, b := range cfg.Buckets {
+	for _, b := range r.Buckets {
 		buckets = append(buckets, b.Name)
 	}
-	return labels{commonPrefix(cfg.Functions), commonPrefix(queues), commonPrefix(tables), commonPrefix(buckets)}
+	return labels{commonPrefix(r.Functions), commonPrefix(queues), commonPrefix(tables), commonPrefix(buckets)}
 }
 
 // commonPrefix is what all names begin with, up to and with a dash. It leaves

@@ -41,7 +41,7 @@ func runLoad() int {
 	if err != nil {
 		return 1
 	}
-	c, err := console.New(console.Config{Listener: l, Functions: []string{"app-One", "app-Two"}})
+	c, err := console.New(console.Config{Listener: l, Resources: console.Resources{Functions: []string{"app-One", "app-Two"}}})
 	if err != nil || c.Start(context.Background()) != nil {
 		return 1
 	}

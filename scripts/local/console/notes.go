@@ -28,7 +28,7 @@ func (c *Console) Invoked(r lambda.Report) {
 	}
 	start := r.Start.Add(-r.InitDuration)
 	s := xray.Segment{
-		TraceID: r.Trace.Header.Root, ID: r.Trace.Segment, ParentID: r.Trace.Header.Parent, Name: strings.TrimPrefix(r.Function, c.labels.functions), Origin: originFunction,
+		TraceID: r.Trace.Header.Root, ID: r.Trace.Segment, ParentID: r.Trace.Header.Parent, Name: strings.TrimPrefix(r.Function, c.shown.Load().labels.functions), Origin: originFunction,
 		StartTime: xray.Seconds(start), EndTime: xray.Seconds(r.Start.Add(r.Duration)), Fault: r.FunctionError != "",
 		AWS: map[string]any{"function": r.Function, "request_id": r.RequestID},
 	}

@@ -36,12 +36,13 @@ type QueueRow struct {
 	Error      string   `json:"error,omitempty"`
 }
 
-func (c *Console) queueLabel(q Queue) string { return strings.TrimPrefix(q.Name, c.labels.queues) }
+func (s *shown) queueLabel(q Queue) string { return strings.TrimPrefix(q.Name, s.labels.queues) }
 
 func (c *Console) queueRows(time.Time) []QueueRow {
-	rows := make([]QueueRow, 0, len(c.cfg.Queues))
-	for _, q := range c.cfg.Queues {
-		row := QueueRow{Name: q.Name, Label: c.queueLabel(q)}
+	all := c.shown.Load()
+	rows := make([]QueueRow, 0, len(all.Queues))
+	for _, q := range all.Queues {
+		row := QueueRow{Name: q.Name, Label: all.queueLabel(q)}
 		stats, err := c.cfg.Broker.Stats(q.ARN)
 		if err != nil {
 			row.Error = err.Error()
@@ -50,12 +51,12 @@ func (c *Console) queueRows(time.Time) []QueueRow {
 		if !stats.OldestSent.IsZero() {
 			row.Oldest = stats.OldestSent.UnixMilli()
 		}
-		for _, other := range c.cfg.Queues {
+		for _, other := range all.Queues {
 			if other.RedriveTarget == q.ARN {
-				row.Sources = append(row.Sources, c.queueLabel(other))
+				row.Sources = append(row.Sources, all.queueLabel(other))
 			}
 			if other.ARN == q.RedriveTarget {
-				row.DeadLetter = c.queueLabel(other)
+				row.DeadLetter = all.queueLabel(other)
 			}
 		}
 		rows = append(rows, row)
@@ -95,11 +96,12 @@ func messageRow(m queue.Received) MessageRow {
 
 // queueNamed finds a queue that is shown.
 func (c *Console) queueNamed(name string) (Queue, bool) {
-	i := slices.IndexFunc(c.cfg.Queues, func(q Queue) bool { return q.Name == name })
+	queues := c.shown.Load().Queues
+	i := slices.IndexFunc(queues, func(q Queue) bool { return q.Name == name })
 	if i < 0 {
 		return Queue{}, false
 	}
-	return c.cfg.Queues[i], true
+	return queues[i], true
 }
 
 func (c *Console) serveMessages(w http.ResponseWriter, r *http.Request) {

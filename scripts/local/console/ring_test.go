@@ -77,7 +77,9 @@ func TestPercentile(t *testing.T) {
 }
 
 func TestFunctionStats(t *testing.T) {
-	s := newFunctionStats([]string{"app-One", "app-Two"})
+	s := newFunctionStats()
+	declared := []string{"app-Two", "app-One"}
+	s.declare(declared)
 	now := time.Unix(1_700_000_000, 0)
 	for i := range maxDurations + 100 { // the first ones are forgotten
 		took := time.Millisecond
@@ -89,8 +91,8 @@ func TestFunctionStats(t *testing.T) {
 	for i := range maxErrors + 1 {
 		s.invoked(lambda.Report{Function: "app-Two", RequestID: fmt.Sprint(i), Start: now, InitDuration: time.Second, FunctionError: "Unhandled", ErrorType: "Oops"})
 	}
-	rows := s.rows(now, "app-")
-	one, two := rows[0], rows[1]
+	rows := s.rows(now, declared, "app-")
+	two, one := rows[0], rows[1]
 	if one.Label != "One" || one.Invocations != maxDurations+100 || one.P50 != 1 || one.P99 != 1 || one.Errors != 0 || one.Spark[sparkSeconds-1] != maxDurations+100 {
 		t.Errorf("one: %+v", one)
 	}
@@ -100,7 +102,7 @@ func TestFunctionStats(t *testing.T) {
 	if d, ok := s.detail("app-Two"); !ok || len(d.Failures) != maxErrors || d.Failures[0].RequestID != fmt.Sprint(maxErrors) {
 		t.Errorf("the latest failure comes first: %+v", d.Failures)
 	}
-	if later := s.rows(now.Add(sparkSeconds*time.Second), ""); later[0].Spark[0] != 0 || later[0].Spark[sparkSeconds-1] != 0 {
+	if later := s.rows(now.Add(sparkSeconds*time.Second), declared, ""); later[0].Spark[0] != 0 || later[0].Spark[sparkSeconds-1] != 0 {
 		t.Errorf("what is over is still shown: %v", later[0].Spark)
 	}
 	for range maxLogLines + 10 {
@@ -108,6 +110,19 @@ func TestFunctionStats(t *testing.T) {
 	}
 	if d, _ := s.detail("app-One"); len(d.Log) > maxLogBytes/maxLogLine || len(d.Log) < 10 {
 		t.Errorf("%d lines of the log are kept", len(d.Log))
+	}
+}
+
+// TestFunctionsOfNobody: what runs though it is not declared is listed after the others.
+func TestFunctionsOfNobody(t *testing.T) {
+	s := newFunctionStats()
+	s.invoked(lambda.Report{Function: "gone"})
+	var names []string
+	for _, row := range s.rows(time.Now(), []string{"b", "a"}, "") {
+		names = append(names, row.Name)
+	}
+	if strings.Join(names, " ") != "b a gone" {
+		t.Errorf("%v", names)
 	}
 }
 

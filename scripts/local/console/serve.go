@@ -61,20 +61,30 @@ type named struct {
 
 // setting is what the page is told when it is loaded.
 type setting struct {
-	Token   string  `json:"token"`
-	Tables  []named `json:"tables"`
-	Buckets []named `json:"buckets"`
+	Token string `json:"token"`
+	Run   string `json:"run"`
+}
+
+func (c *Console) tableRows() []named {
+	all := c.shown.Load()
+	rows := make([]named, 0, len(all.Tables))
+	for _, t := range all.Tables {
+		rows = append(rows, named{Name: t.Name, Label: strings.TrimPrefix(t.Name, all.labels.tables)})
+	}
+	return rows
+}
+
+func (c *Console) bucketRows() []named {
+	all := c.shown.Load()
+	rows := make([]named, 0, len(all.Buckets))
+	for _, b := range all.Buckets {
+		rows = append(rows, named{Name: b.Name, Label: strings.TrimPrefix(b.Name, all.labels.buckets), Note: b.Note})
+	}
+	return rows
 }
 
 func (c *Console) servePage(w http.ResponseWriter, r *http.Request, page *template.Template) {
-	s := setting{Token: c.cfg.Token, Tables: []named{}, Buckets: []named{}}
-	for _, t := range c.cfg.Tables {
-		s.Tables = append(s.Tables, named{Name: t.Name, Label: strings.TrimPrefix(t.Name, c.labels.tables)})
-	}
-	for _, b := range c.cfg.Buckets {
-		s.Buckets = append(s.Buckets, named{Name: b.Name, Label: strings.TrimPrefix(b.Name, c.labels.buckets), Note: b.Note})
-	}
-	raw, err := json.Marshal(s)
+	raw, err := json.Marshal(setting{Token: c.cfg.Token, Run: c.run})
 	if err != nil {
 		c.failed(w, r, err)
 		return

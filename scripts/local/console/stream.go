@@ -32,6 +32,8 @@ const (
 	sectionQueues    = "queues"
 	sectionTraces    = "traces"
 	sectionMetrics   = "metrics"
+	sectionTables    = "tables"
+	sectionBuckets   = "buckets"
 )
 
 // section is one of them, as it was last computed.
@@ -56,7 +58,9 @@ func (s *snapshot) take(known map[string]uint64) map[string]json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sections == nil {
-		s.sections = map[string]*section{sectionFunctions: {}, sectionQueues: {}, sectionTraces: {}, sectionMetrics: {}}
+		s.sections = map[string]*section{
+			sectionFunctions: {}, sectionQueues: {}, sectionTraces: {}, sectionMetrics: {}, sectionTables: {}, sectionBuckets: {},
+		}
 	}
 	now := s.console.cfg.Now()
 	changed := map[string]json.RawMessage{}
@@ -78,7 +82,8 @@ func (s *snapshot) refresh(name string, at *section, now time.Time) {
 	every := tick
 	switch name {
 	case sectionFunctions:
-		value = c.functions.rows(now, c.labels.functions)
+		all := c.shown.Load()
+		value = c.functions.rows(now, all.Functions, all.labels.functions)
 	case sectionQueues:
 		value = c.queueRows(now)
 	case sectionTraces:
@@ -88,6 +93,10 @@ func (s *snapshot) refresh(name string, at *section, now time.Time) {
 		series, leftOut := c.metrics.Series(now)
 		value = map[string]any{"series": series, "leftOut": leftOut}
 		every = 4 * tick
+	case sectionTables:
+		value = c.tableRows()
+	case sectionBuckets:
+		value = c.bucketRows()
 	}
 	at.due = now.Add(every - tick/10)
 	body, err := json.Marshal(value)
@@ -105,6 +114,7 @@ func (s *snapshot) refresh(name string, at *section, now time.Time) {
 type message struct {
 	Now     int64                      `json:"now"`
 	First   bool                       `json:"first,omitempty"` // the page forgets what it had
+	Run     string                     `json:"run,omitempty"`   // with the first; a page of another run loads itself anew
 	Total   uint64                     `json:"total"`           // events since the start
 	Events  []Event                    `json:"events,omitempty"`
 	Skipped uint64                     `json:"skipped,omitempty"`
@@ -134,6 +144,9 @@ func (c *Console) serveStream(w http.ResponseWriter, r *http.Request) {
 	defer beat.Stop()
 	for first := true; ; first = false {
 		m := message{Now: c.cfg.Now().UnixMilli(), First: first, Changed: c.snapshot.take(known)}
+		if first {
+			m.Run = c.run
+		}
 		m.Events, m.Skipped = c.events.since(last, n)
 		m.Total = last + m.Skipped + uint64(len(m.Events))
 		last, n = m.Total, eventsPerTick

@@ -36,12 +36,13 @@ type Items struct {
 }
 
 func (c *Console) serveItems(w http.ResponseWriter, r *http.Request) {
-	i := slices.IndexFunc(c.cfg.Tables, func(t Table) bool { return t.Name == r.PathValue("name") })
+	tables := c.shown.Load().Tables
+	i := slices.IndexFunc(tables, func(t Table) bool { return t.Name == r.PathValue("name") })
 	if i < 0 {
 		fail(w, http.StatusNotFound, "There is no table of this name.")
 		return
 	}
-	table := c.cfg.Tables[i]
+	table := tables[i]
 	start, err := decodeCursor(r.URL.Query().Get("cursor"), table.Keys)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())

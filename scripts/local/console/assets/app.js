@@ -19,6 +19,8 @@ export const state = {
   queues: [],
   traces: [],
   metrics: { series: [], leftOut: 0 },
+  tables: null, // until the runtime says
+  buckets: null,
   events: [], // the newest first
   total: 0,
   skipped: 0, // events of the last message that were only counted
@@ -58,7 +60,7 @@ function route() {
     main.replaceChildren();
     open = view;
     view.mount(main, args);
-    view.update(new Set(["functions", "queues", "traces", "metrics", "events"]));
+    view.update(new Set(["functions", "queues", "traces", "metrics", "tables", "buckets", "events"]));
   }
   text(byId("title"), view.title);
   document.title = `${view.title} · Stowage console`;
@@ -99,6 +101,7 @@ function badge(name, n, what) {
 let offset = 0;
 
 function take(message) {
+  if (message.run && message.run !== state.setting.run) return location.reload(); // the token is of a run that has ended
   offset = message.now - Date.now();
   state.now = message.now;
   if (message.first) {

@@ -3,23 +3,34 @@ import { state, fetchData } from "./app.js";
 
 export const title = "Buckets";
 
-let picker, content, prefix, name, marks;
+let picker, content, prefix, name, chosen, marks;
 
 export function mount(main, [wanted]) {
-  picker = h("div.tabs", { role: "group", "aria-label": "Buckets" }, state.setting.buckets.map((b) => h("a", { href: "#/buckets/" + encodeURIComponent(b.name), title: b.name }, b.label, b.note && h("span.tag.bad", b.note))));
+  picker = h("div.tabs", { role: "group", "aria-label": "Buckets" });
   prefix = h("input", { type: "search", placeholder: "Key begins with", "aria-label": "Key begins with", onchange: first });
   content = h("div");
   main.append(picker, content);
-  open(wanted);
+  name = null;
+  chosen = wanted;
 }
 
 export const navigate = ([wanted]) => open(wanted);
-export function update() {}
+
+export function update(changed) {
+  if (!changed.has("buckets") || !state.buckets) return;
+  picker.replaceChildren(...state.buckets.map(tab));
+  open(chosen);
+}
+
+const tab = (b) => h("a", { href: "#/buckets/" + encodeURIComponent(b.name), title: b.name }, b.label, b.note && h("span.tag.bad", b.note));
 
 function open(wanted) {
-  name = wanted ?? state.setting.buckets[0]?.name;
+  chosen = wanted;
+  const before = name;
+  name = wanted ?? state.buckets?.[0]?.name;
   for (const a of picker.children) a.toggleAttribute("aria-current", a.hash === "#/buckets/" + encodeURIComponent(name ?? ""));
   if (!name) return content.replaceChildren(empty("No buckets", "The template declares none."));
+  if (name === before) return; // it is open already
   prefix.value = "";
   first();
 }

@@ -51,7 +51,8 @@ function update(row, q) {
 export { refresh as update };
 
 function rows() {
-  keyed(body, state.queues, (q) => q.name, create, update);
+  // Where dead letters go may change while the page is open: that is another row.
+  keyed(body, state.queues, (q) => [q.name, q.deadLetter, ...(q.sources ?? [])].join(" "), create, update);
 }
 
 function refresh(changed) {

@@ -3,22 +3,33 @@ import { state, fetchData } from "./app.js";
 
 export const title = "Tables";
 
-let picker, content, pages, name;
+let picker, content, pages, name, chosen;
 
 export function mount(main, [wanted]) {
-  picker = h("div.tabs", { role: "group", "aria-label": "Tables" }, state.setting.tables.map((t) => h("a", { href: "#/tables/" + encodeURIComponent(t.name), title: t.name }, t.label)));
+  picker = h("div.tabs", { role: "group", "aria-label": "Tables" });
   content = h("div");
   main.append(picker, content);
-  open(wanted);
+  name = null;
+  chosen = wanted;
 }
 
 export const navigate = ([wanted]) => open(wanted);
-export function update() {}
+
+export function update(changed) {
+  if (!changed.has("tables") || !state.tables) return;
+  picker.replaceChildren(...state.tables.map(tab));
+  open(chosen);
+}
+
+const tab = (t) => h("a", { href: "#/tables/" + encodeURIComponent(t.name), title: t.name }, t.label);
 
 function open(wanted) {
-  name = wanted ?? state.setting.tables[0]?.name;
+  chosen = wanted;
+  const before = name;
+  name = wanted ?? state.tables?.[0]?.name;
   for (const a of picker.children) a.toggleAttribute("aria-current", a.hash === "#/tables/" + encodeURIComponent(name ?? ""));
   if (!name) return content.replaceChildren(empty("No tables", "The template declares none."));
+  if (name === before) return; // it is open already
   pages = [""];
   load();
 }
