@@ -4,6 +4,9 @@ SHELL       := /bin/bash -euo pipefail -c
 .DEFAULT_GOAL := help
 
 STAGE ?= dev
+# 1: with the Relational stack.
+RELATIONAL ?= 0
+CONTEXT := --context stage=$(STAGE) $(if $(filter 1,$(RELATIONAL)),--context relational=true)
 # Reload functions and infrastructure when their source is saved (dev).
 RELOAD ?= 1
 TOOLS := $(CURDIR)/.tools
@@ -26,7 +29,7 @@ help:
 	@echo
 	@sed -n 's/^## \([a-z-]*\): \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 	@echo
-	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RESET=1 (dev: start from scratch), RELOAD=0 (dev: ignore what is saved), FILES="a.pdf b.png" (demo).'
+	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RELATIONAL=1 (dev, synth, deploy: with the ledger and search), RESET=1 (dev: start from scratch), RELOAD=0 (dev: ignore what is saved), FILES="a.pdf b.png" (demo).'
 
 ## setup: install what the other commands need (they call it themselves)
 .PHONY: setup
@@ -47,20 +50,21 @@ build: setup
 .PHONY: synth
 synth: cdk.out/manifest.json
 
-# The stage of the assembly is an input like any other.
-.tools/stage-$(STAGE):
+# What the assembly is asked for is an input like any other.
+STAMP := .tools/stage-$(STAGE)-relational-$(RELATIONAL)
+$(STAMP):
 	@mkdir -p .tools && rm -f .tools/stage-* && touch $@
 
-cdk.out/manifest.json: $(SOURCES) .tools/stage-$(STAGE) | setup
+cdk.out/manifest.json: $(SOURCES) $(STAMP) | setup
 	@echo 'synth: building the functions and synthesizing (stage $(STAGE)); the first build of the CDK library takes about two minutes'
-	@node_modules/.bin/cdk synth --quiet --context stage=$(STAGE) --output cdk.out
+	@node_modules/.bin/cdk synth --quiet $(CONTEXT) --output cdk.out
 	@touch $@
 
 ## dev: run the whole stack on this machine; saving source reloads what it changes
 .PHONY: dev
 dev: setup synth
 	@go build -o .tools/stowage-local ./scripts/local
-	@RESET=$(RESET) STOWAGE_RELOAD=$(RELOAD) STOWAGE_SYNTH='make --no-print-directory synth STAGE=$(STAGE)' exec .tools/stowage-local
+	@RESET=$(RESET) STOWAGE_RELOAD=$(RELOAD) STOWAGE_SYNTH='make --no-print-directory synth STAGE=$(STAGE) RELATIONAL=$(RELATIONAL)' exec .tools/stowage-local
 
 ## demo: start the stack, send real files through every route, print the journey
 .PHONY: demo
@@ -102,7 +106,7 @@ $(TOOLS)/govulncheck-%:
 ## deploy: deploy to the AWS account of your credentials
 .PHONY: deploy
 deploy: setup
-	@node_modules/.bin/cdk deploy --all --context stage=$(STAGE) --outputs-file .stowage/outputs-$(STAGE).json
+	@node_modules/.bin/cdk deploy --all $(CONTEXT) --outputs-file .stowage/outputs-$(STAGE).json
 
 ## smoke: the demo's journey against a deployed stage
 .PHONY: smoke
