@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"os"
 
@@ -10,23 +11,74 @@ import (
 )
 
 func Example() {
-	ctx := context.Background()
-	c, err := client.New("https://api.example.com", client.StaticToken(os.Getenv("TOKEN")), &client.Options{Workspace: "alpha"})
+	ctx, apiURL, token, w := context.Background(), "http://127.0.0.1:8480", os.Getenv("TOKEN"), io.Discard
+	file, size := open("q3.pdf")
+
+	c, err := client.New(apiURL, client.StaticToken(token), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	file, err := os.Open("report.pdf")
+	upload, err := c.Put(ctx, client.NewUpload{Path: "reports/q3.pdf", ContentType: "application/pdf"}, file, size, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer file.Close()
-	info, err := file.Stat()
+	n, err := c.Download(ctx, upload.ObjectID, w)
 	if err != nil {
 		log.Fatal(err)
 	}
-	upload, err := c.Put(ctx, client.NewUpload{Path: "reports/2026/report.pdf", ContentType: "application/pdf"}, file, info.Size(), nil)
+	fmt.Println(upload.State, n)
+}
+
+// A large file goes in parts, eight at a time; its id is remembered before the first one.
+func ExampleClient_Put() {
+	ctx, token := context.Background(), os.Getenv("TOKEN")
+	file, size := open("monday.tar")
+	remember := func(id string) { fmt.Println(id) }
+	bar := progressBar{}
+
+	c, err := client.New("https://api.example.com", client.StaticToken(token), &client.Options{Workspace: "alpha"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	upload, err := c.Put(ctx, client.NewUpload{Path: "backups/monday.tar", ContentType: "application/x-tar"}, file, size,
+		&client.PutOptions{
+			Workers:  8,
+			Opened:   func(u client.Upload) { remember(u.ID) },
+			Progress: func(p client.Progress) { bar.Set(p.Sent, p.Total) },
+		})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(upload.State, upload.ObjectID)
+}
+
+// An upload that a crash broke off goes on, on this machine or another one.
+func ExampleClient_Resume() {
+	ctx, id := context.Background(), "01M828V71QR55BFQ2VRJZPV9WV"
+	file, _ := open("monday.tar")
+	c, err := client.New("https://api.example.com", client.StaticToken(os.Getenv("TOKEN")), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	upload, err := c.Resume(ctx, id, file, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(upload.State)
+}
+
+type progressBar struct{}
+
+func (progressBar) Set(sent, total int64) { fmt.Printf("%d of %d bytes\n", sent, total) }
+
+func open(name string) (*os.File, int64) {
+	file, err := os.Open(name)
+	if err != nil {
+		log.Fatal(err)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		log.Fatal(err)
+	}
+	return file, info.Size()
 }

@@ -53,6 +53,38 @@ func (c *Client) Object(ctx context.Context, id string) (Object, error) {
 	return object, err
 }
 
+// Undelete brings a deleted object back to its path, and returns it. An object that is
+// not deleted is returned as it is.
+func (c *Client) Undelete(ctx context.Context, id string) (Object, error) {
+	var object Object
+	err := c.call(ctx, request{method: http.MethodPost, path: "/v1/objects/" + url.PathEscape(id) + "/undelete", out: &object, repeatable: true, key: newIdempotencyKey()})
+	return object, err
+}
+
+// Version is one version of an object.
+type Version struct {
+	ID           string    `json:"id"` // that of the upload, too
+	State        string    `json:"state"`
+	Size         int64     `json:"size"`
+	ContentType  string    `json:"contentType"`
+	DetectedType string    `json:"detectedType"`
+	SHA256       string    `json:"sha256"`
+	CRC64NVME    string    `json:"crc64nvme"`
+	Integrity    string    `json:"integrity"`
+	CreatedAt    time.Time `json:"createdAt"`
+	CreatedBy    string    `json:"createdBy"`
+}
+
+// Versions yields the versions of an object, page by page, the latest first.
+func (c *Client) Versions(ctx context.Context, id string) iter.Seq2[Version, error] {
+	return pages[Version](ctx, c, "/v1/objects/"+url.PathEscape(id)+"/versions", url.Values{})
+}
+
+// Deleted yields the deleted objects of the workspace, page by page, the last deleted first.
+func (c *Client) Deleted(ctx context.Context) iter.Seq2[Object, error] {
+	return pages[Object](ctx, c, "/v1/objects", url.Values{"state": {"deleted"}})
+}
+
 // Objects yields the objects of one folder ("" is the root), page by page, in name order.
 func (c *Client) Objects(ctx context.Context, parent string) iter.Seq2[Object, error] {
 	return pages[Object](ctx, c, "/v1/objects", url.Values{"parent": {parent}})

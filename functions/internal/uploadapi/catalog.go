@@ -55,4 +55,6 @@ type Objects interface {
 	ListObjects(ctx context.Context, ws, parent string, page catalog.Page) ([]object.Object, string, error)
 	ListByState(ctx context.Context, ws string, state object.State, page catalog.Page) ([]object.Object, string, error)
 	DeleteObject(ctx context.Context, ws, id string, ifRev int64, by string) (object.Object, error)
+	UndeleteObject(ctx context.Context, ws, id string, ifRev int64, by string) (object.Object, error)
+	Versions(ctx context.Context, ws, id string, page catalog.Page) ([]object.Version, string, error)
 }

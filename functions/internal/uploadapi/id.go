@@ -1,22 +1,11 @@
 package uploadapi
 
 import (
-	"fmt"
 	"io"
 	"time"
 
-	"github.com/oklog/ulid/v2"
+	"github.com/stowage-dev/stowage/shared/object"
 )
 
-// NewIDs returns a source of ULIDs: ids that sort by time. It is safe for concurrent use
-// when random is.
-func NewIDs(now func() time.Time, random io.Reader) func() string {
-	return func() string {
-		id, err := ulid.New(ulid.Timestamp(now()), random)
-		if err != nil {
-			// Without randomness ids could repeat: nothing may be written.
-			panic(fmt.Sprintf("draw an id: %v", err))
-		}
-		return id.String()
-	}
-}
+// NewIDs returns the source of the ids of uploads, objects and requests.
+func NewIDs(now func() time.Time, random io.Reader) func() string { return object.NewIDs(now, random) }

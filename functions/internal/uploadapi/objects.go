@@ -95,6 +95,7 @@ func (a *api) objectRoutes(routes *httpapi.Routes) {
 		detail:  "Frees its path. It holds its quota until it is purged. Deleting twice changes nothing.",
 		access:  toWrite(), codes: []fault.Code{fault.NotFound, fault.PreconditionFailed, fault.Conflict},
 	}, a.deleteObject)
+	a.undeleteRoutes(routes)
 	a.contentRoute(routes)
 }
 

@@ -44,6 +44,8 @@ func (w *world) writes(t *testing.T) map[string]write {
 	toComplete, etags := w.openParts(t, "to-complete", 6*mib, 2)
 	toAbort := w.must(t, writer, "POST", "/v1/uploads", declare("to-abort", "x"), 201).text("upload.id")
 	toDelete := w.publish(t, "alpha", "to-delete", "x")
+	toUndelete := w.publish(t, "alpha", "to-undelete", "x")
+	w.must(t, writer, "DELETE", "/v1/objects/"+toUndelete, nil, 204)
 	quota := func(objects int) fields {
 		return fields{"bytes": 1 << 30, "objects": objects, "openUploads": 50, "maxObjectBytes": 1 << 30}
 	}
@@ -56,6 +58,7 @@ func (w *world) writes(t *testing.T) map[string]write {
 		"POST /v1/uploads/{id}/parts":              {writer, "POST", "/v1/uploads/" + toSign + "/parts", fields{"partNumbers": []int{2}}, 200, fields{"partNumbers": []int{1}}},
 		"POST /v1/uploads/{id}/complete":           {writer, "POST", "/v1/uploads/" + toComplete + "/complete", fields{"parts": etags}, 200, fields{}},
 		"DELETE /v1/uploads/{id}":                  {writer, "DELETE", "/v1/uploads/" + toAbort, nil, 204, nil},
+		"POST /v1/objects/{id}/undelete":           {writer, "POST", "/v1/objects/" + toUndelete + "/undelete", nil, 200, nil},
 		"DELETE /v1/objects/{id}":                  {writer, "DELETE", "/v1/objects/" + toDelete, nil, 204, nil},
 	}
 }

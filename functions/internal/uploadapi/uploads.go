@@ -16,14 +16,14 @@ type uploadView struct {
 	ID          string          `json:"id" doc:"Also the id of the version that the upload becomes."`
 	ObjectID    string          `json:"objectId"`
 	Path        string          `json:"path"`
-	State       upload.State    `json:"state" enum:"open,uploading,completing,uploaded,available,rejected,expired,aborted"`
+	State       upload.State    `json:"state" enum:"open,uploading,completing,uploaded,quarantined,available,rejected,expired,aborted"`
 	Size        int64           `json:"size"`
 	ContentType string          `json:"contentType"`
 	Mode        upload.Mode     `json:"mode" enum:"single,multipart"`
 	PartSize    int64           `json:"partSize,omitempty" doc:"In mode multipart: bytes of every part but the last."`
 	PartCount   int             `json:"partCount,omitempty" doc:"In mode multipart: parts are numbered from 1 to this."`
 	IfExists    upload.IfExists `json:"ifExists" enum:"fail,version"`
-	Reason      *reasonView     `json:"reason,omitempty" doc:"Why it was rejected, or why storage refused its last completion."`
+	Reason      *reasonView     `json:"reason,omitempty" doc:"Why it was rejected, why storage refused its last completion, or why a scanner has reached no verdict."`
 	CreatedAt   time.Time       `json:"createdAt"`
 	CreatedBy   string          `json:"createdBy"`
 	ExpiresAt   time.Time       `json:"expiresAt" doc:"When the upload ends if nothing has arrived."`
