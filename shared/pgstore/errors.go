@@ -117,6 +117,9 @@ func explain(name string, err error) error {
 		case invalidAuthorization, invalidPassword:
 			return safe
 		}
+		if strings.HasPrefix(e.Code, "22") { // data exception
+			return fault.Wrap(fault.InvalidArgument, safe, "a value is not one that can be stored")
+		}
 	}
 	var acquire acquireError
 	switch {
