@@ -27,6 +27,14 @@ func ExampleNewUploadBucket() {
 	signer := awsiam.NewRole(stack, jsii.String("Signer"), &awsiam.RoleProps{AssumedBy: awsiam.NewAccountRootPrincipal()})
 	bucket.GrantSignUploads(signer, "photos/")
 
+	// What is uploaded can be read once this function's role has tagged it.
+	code := exampleCode()
+	verify := patterns.NewFunction(stack, jsii.String("Verify"), &patterns.FunctionProps{
+		CodeDir:  code,
+		RoleTags: &map[string]*string{patterns.QuarantineRoleTag: jsii.String(patterns.QuarantineWriter)},
+	})
+	bucket.GrantVerify(verify.Role(), "photos/")
+
 	fmt.Println(count(stack, "AWS::S3::Bucket"), "buckets: the bytes and the access logs")
 	// Output: 2 buckets: the bytes and the access logs
 }
@@ -38,8 +46,9 @@ func ExampleNewQueueFunction() {
 
 	timeout := awscdk.Duration_Seconds(jsii.Number(30))
 	queue := patterns.NewIngestQueue(stack, jsii.String("Incoming"), &patterns.IngestQueueProps{ConsumerTimeout: timeout})
+	code := exampleCode() // dist/take-order, where the executable "bootstrap" is
 	function := patterns.NewFunction(stack, jsii.String("TakeOrder"), &patterns.FunctionProps{
-		CodeDir: exampleCode(), // dist/take-order, where the executable "bootstrap" is
+		CodeDir: code,
 		Timeout: timeout,
 	})
 	patterns.NewQueueFunction(stack, jsii.String("Orders"), &patterns.QueueFunctionProps{Queue: queue, Function: function})
