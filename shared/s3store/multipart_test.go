@@ -6,9 +6,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc64"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -305,4 +309,42 @@ func impatient(endpoint string) *s3.Client {
 	return s3.New(client.Options(), func(o *s3.Options) {
 		o.Retryer = retry.AddWithMaxAttempts(retry.NewStandard(), 1)
 	})
+}
+
+// sentHeaders notes the headers of requests on their way, by operation.
+type sentHeaders struct {
+	mu   sync.Mutex
+	sent map[string]http.Header
+}
+
+func (h *sentHeaders) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.mu.Lock()
+	h.sent[r.Method+" "+strings.SplitN(r.URL.RawQuery, "=", 2)[0]] = r.Header.Clone()
+	h.mu.Unlock()
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// TestWhatStorageIsAskedFor looks at the wire: an engine that assumes what S3 must be told would not show
+// that it was left out.
+func TestWhatStorageIsAskedFor(t *testing.T) {
+	t.Parallel()
+	storage := startEngine(t)
+	wire := &sentHeaders{sent: map[string]http.Header{}}
+	client := s3.New(storage.client(t).Options(), func(o *s3.Options) { o.HTTPClient = &http.Client{Transport: wire} })
+	m := multiparts(client)
+	body := content(limits.S3MinPartBytes + 7)
+	u, parts := storage.sent(t, m, "c/alpha/asked", body, func(u *upload.Upload) { u.CRC64NVME = crc64nvme(body) })
+	if err := m.CompleteMultipart(t.Context(), u, parts); err != nil {
+		t.Fatal(err)
+	}
+	for operation, headers := range map[string]map[string]string{
+		"POST uploads":  {"X-Amz-Checksum-Algorithm": "CRC64NVME", "X-Amz-Checksum-Type": "FULL_OBJECT", "Content-Type": "text/plain"},
+		"POST uploadId": {"If-None-Match": "*", "X-Amz-Checksum-Crc64nvme": u.CRC64NVME, "X-Amz-Checksum-Type": "FULL_OBJECT", "X-Amz-Mp-Object-Size": strconv.FormatInt(u.Size, 10)},
+	} {
+		for name, want := range headers {
+			if got := wire.sent[operation].Get(name); got != want {
+				t.Errorf("%s: %s is %q, want %q; sent were %v", operation, name, got, want, slices.Collect(maps.Keys(wire.sent)))
+			}
+		}
+	}
 }

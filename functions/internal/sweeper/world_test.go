@@ -123,6 +123,9 @@ type world struct {
 	store   *ddbstore.Store
 	ws      workspace.Workspace
 
+	metrics  *observe.Metrics
+	reported bytes.Buffer // what metrics were flushed
+
 	mu sync.Mutex
 	// landed are the events of S3 that nobody has been told of.
 	landed []events.S3EventRecord
@@ -138,6 +141,7 @@ func newWorld(t *testing.T, s storage) *world {
 		t.Fatal(err)
 	}
 	w.store, w.objects = w.storeOver(nil), s.client(&life{world: w})
+	w.metrics = observe.NewMetrics(&w.reported, "test", w.now)
 	w.ws = workspace.Workspace{ID: alpha, Name: "Alpha", CreatedAt: w.now(), CreatedBy: "ops", Quota: workspace.DefaultQuota(), Types: workspace.DefaultTypePolicy(), Shards: 3}
 	if err := w.store.CreateWorkspace(t.Context(), w.ws, workspace.Member{Workspace: alpha, Sub: "zoe", Role: workspace.Owner, CreatedAt: w.now()}); err != nil {
 		t.Fatal(err)
@@ -242,8 +246,26 @@ func (w *world) sweeperOver(transport http.RoundTripper) *sweeper.Handler {
 	return sweeper.New(sweeper.Deps{
 		Index: store, Catalog: store, Ender: store, Checkpoints: store,
 		Closer: closing.New(keeper, store), Versions: contents, Contents: contents, Multiparts: contents,
-		Metrics: observe.NewMetrics(io.Discard, "test", w.now), Log: slog.New(slog.DiscardHandler), Now: w.now,
+		Metrics: w.metrics, Log: slog.New(slog.DiscardHandler), Now: w.now,
 	})
+}
+
+// metricsOf tells what has been counted since it was last called, by metric.
+func (w *world) metricsOf() map[string]int {
+	w.t.Helper()
+	w.reported.Reset()
+	w.check(w.metrics.Flush())
+	counted := map[string]int{}
+	for lines := json.NewDecoder(&w.reported); lines.More(); {
+		var document map[string]any
+		w.check(lines.Decode(&document))
+		for name, value := range document {
+			if n, ok := value.(float64); ok && n > 0 {
+				counted[name] += int(n)
+			}
+		}
+	}
+	return counted
 }
 
 // sweep runs a sweep by a process that lives.
