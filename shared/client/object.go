@@ -192,7 +192,7 @@ func (c *Client) Fetch(ctx context.Context, content Content, w io.Writer) (int64
 // Delete deletes an object softly: it can be brought back, and holds its quota, until
 // it is purged.
 func (c *Client) Delete(ctx context.Context, id string) error {
-	return c.call(ctx, request{method: http.MethodDelete, path: "/v1/objects/" + url.PathEscape(id)})
+	return c.call(ctx, request{method: http.MethodDelete, path: "/v1/objects/" + url.PathEscape(id), repeatable: true, key: newIdempotencyKey()})
 }
 
 // Amount is one line of a workspace's quota.

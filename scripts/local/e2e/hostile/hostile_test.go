@@ -46,11 +46,14 @@ const (
 	defaultFaults = "on,throttles=0.03,kills=0.05,timeouts=0.003,restarts=0.0005,lost=0.02"
 	// calmDown is how long what is under way may take once nothing goes wrong any more.
 	calmDown = 2 * time.Minute
+	// enoughKills is how many processes a run of 10,000 operations has to have killed.
+	enoughKills = 20
 )
 
 // plan is how a run goes. It follows from the environment.
 type plan struct {
 	operations int
+	paths      int // of a workspace
 	faults     chaos.Settings
 }
 
@@ -76,6 +79,8 @@ func newPlan(t *testing.T) plan {
 			t.Fatalf("STOWAGE_OPERATIONS: %v", err)
 		}
 	}
+	// 10,000 operations are those of 200 paths: fewer would not meet on so many.
+	p.paths = min(max(p.operations/100, 20), 100)
 	return p
 }
 
@@ -86,7 +91,7 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 	if err := w.Chaos.Set(p.faults); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d operations, faults %s", p.operations, p.faults)
+	t.Logf("%d operations on %d paths, faults %s", p.operations, 2*p.paths, p.faults)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("to repeat this run: STOWAGE_SEED=%d STOWAGE_OPERATIONS=%d STOWAGE_CHAOS='%s'", p.faults.Seed, p.operations, p.faults)
@@ -96,7 +101,7 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 	l := newLoad(w, p)
 	l.run(t.Context())
 	t.Logf("%s in %.1f s", l.summary(), time.Since(begun).Seconds())
-	logCounts(t, w.Chaos)
+	logCounts(t, w.Chaos, p)
 	if err := w.Chaos.Set(chaos.Settings{}); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +115,7 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 
 // logCounts says what was injected, and fails for a fault that never struck: a
 // run without it shows nothing.
-func logCounts(t *testing.T, c *chaos.Chaos) {
+func logCounts(t *testing.T, c *chaos.Chaos, p plan) {
 	t.Helper()
 	total := map[chaos.Fault]uint64{}
 	for _, n := range c.Counts() {
@@ -118,6 +123,9 @@ func logCounts(t *testing.T, c *chaos.Chaos) {
 	}
 	for _, d := range chaos.Faults() {
 		t.Logf("%-12s struck %d times", d.Fault, total[d.Fault])
+	}
+	if p.operations >= 10_000 && total[chaos.Kills] < enoughKills {
+		t.Errorf("%d processes were killed, want at least %d", total[chaos.Kills], enoughKills)
 	}
 }
 

@@ -5,21 +5,24 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/stowage-dev/stowage/scripts/local/queue"
 	"github.com/stowage-dev/stowage/shared/client"
+	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/object"
 )
 
-const (
-	workers = 32 // half of them in each of two workspaces
-	paths   = 20 // of a workspace
-)
+const workers = 32 // half of them in each of two workspaces
 
 // load is what clients do, and what they were told about it.
 type load struct {
@@ -30,9 +33,17 @@ type load struct {
 	done    map[string]int      // operations, by what they were and how they ended
 	sent    map[string]expected // uploads whose bytes S3 has acknowledged, by id
 	aborted map[string]bool     // uploads whose end was acknowledged
-	deleted map[string]bool     // objects whose deletion was acknowledged
+	changes map[string][]change // deletions of each object, and their undoing
 	poison  map[string]bool     // what was put on the ingest queue and no S3 would put there
 	failed  map[string]int      // errors that clients saw
+}
+
+// change is a call that deletes an object, or brings it back.
+type change struct {
+	to         object.State
+	begun      time.Time
+	ended      time.Time // zero: nobody knows whether it had an effect, or will have
+	refused    bool      // it had none
 }
 
 // expected is what must become of an upload.
@@ -45,7 +56,7 @@ const (
 
 func newLoad(w *world, p plan) *load {
 	return &load{world: w, plan: p, done: map[string]int{}, sent: map[string]expected{}, aborted: map[string]bool{},
-		deleted: map[string]bool{}, poison: map[string]bool{}, failed: map[string]int{}}
+		changes: map[string][]change{}, poison: map[string]bool{}, failed: map[string]int{}}
 }
 
 func (l *load) summary() string {
@@ -94,11 +105,13 @@ func (w *worker) operation(ctx context.Context, i int) {
 	switch dice := w.numbers.IntN(100); {
 	case dice < 5:
 		what, do = "poison", w.poisonous
-	case dice < 15:
+	case dice < 17:
 		what, do = "delete", w.delete
-	case dice < 20:
-		what, do = "abort", w.abort
 	case dice < 25:
+		what, do = "undelete", w.undelete
+	case dice < 28:
+		what, do = "abort", w.abort
+	case dice < 31:
 		what, do = "lie", w.lie
 	}
 	err := do(ctx, i)
@@ -118,7 +131,7 @@ func (w *worker) document(i int) (client.NewUpload, []byte) {
 	body := fmt.Appendf(nil, "Operation %d.\n%s", i, strings.Repeat("All work and no play. ", w.numbers.IntN(100)))
 	sum := sha256.Sum256(body)
 	return client.NewUpload{
-		Path: fmt.Sprintf("documents/%d.txt", w.numbers.IntN(paths)), Size: int64(len(body)), ContentType: "text/plain",
+		Path: fmt.Sprintf("documents/%d.txt", w.numbers.IntN(w.plan.paths)), Size: int64(len(body)), ContentType: "text/plain",
 		SHA256: base64.StdEncoding.EncodeToString(sum[:]), IfExists: "version",
 	}, body
 }
@@ -166,24 +179,62 @@ func (w *worker) abort(ctx context.Context, i int) error {
 
 // delete deletes one of the objects that the folder shows.
 func (w *worker) delete(ctx context.Context, _ int) error {
+	id, err := w.oneOf(w.client.Objects(ctx, "documents"))
+	if id == "" {
+		return err
+	}
+	return w.change(id, object.Deleted, func() error { return w.client.Delete(ctx, id) })
+}
+
+// undelete brings one of the objects back that were deleted last.
+func (w *worker) undelete(ctx context.Context, _ int) error {
+	id, err := w.oneOf(w.client.Deleted(ctx))
+	if id == "" {
+		return err
+	}
+	return w.change(id, object.Available, func() error {
+		_, err := w.client.Undelete(ctx, id)
+		return err
+	})
+}
+
+// oneOf picks one of the first objects of a list; "" from an empty one.
+func (w *worker) oneOf(list iter.Seq2[client.Object, error]) (string, error) {
+	const first = 100
 	var ids []string
-	for o, err := range w.client.Objects(ctx, "documents") {
+	for o, err := range list {
 		if err != nil {
-			return err
+			return "", err
 		}
-		ids = append(ids, o.ID)
+		if ids = append(ids, o.ID); len(ids) == first {
+			break
+		}
 	}
 	if len(ids) == 0 {
-		return nil
+		return "", nil
 	}
-	id := ids[w.numbers.IntN(len(ids))]
-	if err := w.client.Delete(ctx, id); err != nil {
-		return err
+	return ids[w.numbers.IntN(len(ids))], nil
+}
+
+// change makes a call and notes what is known of its effect.
+func (w *worker) change(id string, to object.State, call func() error) error {
+	c := change{to: to, begun: time.Now()}
+	err := call()
+	var answered *client.Problem
+	switch {
+	case err == nil:
+		c.ended = time.Now()
+	case errors.As(err, &answered) && answered.Status == http.StatusConflict && answered.Code == string(fault.PathTaken):
+		c.ended, c.refused = time.Now(), true
+		err = nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.deleted[id] = true
-	return nil
+	w.changes[id] = append(w.changes[id], c)
+	if c.refused {
+		w.done["undelete refused: the path is taken"]++
+	}
+	return err
 }
 
 // poisonous sends the ingest queue what S3 would not.

@@ -39,7 +39,7 @@ func (w *world) settle(t *testing.T, l *load) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		problems := slices.Concat(s.unsettled(l), s.wrongBytes(w), s.wrongQuota(), s.wrongObjects(), s.wrongEvents(), s.wrongLetters(l))
+		problems := slices.Concat(s.unsettled(l), s.wrongBytes(w), s.wrongQuota(), s.wrongObjects(l), s.wrongEvents(), s.wrongLetters(l))
 		if len(problems) == 0 || ctx.Err() != nil {
 			return problems
 		}
@@ -66,9 +66,10 @@ func (s *snapshot) unsettled(l *load) (problems []string) {
 			problems = append(problems, fmt.Sprintf("aborted upload %s is %s and holds %v", id, u.State, u.Reservation))
 		}
 	}
-	for id := range l.deleted {
-		if o := s.objects[id]; o.State != object.Deleted {
-			problems = append(problems, fmt.Sprintf("deleted object %s is %s", id, o.State))
+	for id, changes := range l.changes {
+		want, known := lastOf(changes)
+		if o := s.objects[id]; known && o.State != want {
+			problems = append(problems, fmt.Sprintf("object %s is %s, the last that was acknowledged made it %s", id, o.State, want))
 		}
 	}
 	for queue, n := range s.queued {
@@ -77,6 +78,22 @@ func (s *snapshot) unsettled(l *load) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// lastOf is the state into which the last change of an object brought it, where one was
+// the last for certain: it was acknowledged, and none that can have had an effect was under
+// way beside it.
+func lastOf(changes []change) (object.State, bool) {
+	var last change
+	for _, c := range changes {
+		if !c.refused && !c.ended.IsZero() && c.begun.After(last.begun) {
+			last = c
+		}
+	}
+	alone := !slices.ContainsFunc(changes, func(c change) bool {
+		return c != last && !c.refused && (c.ended.IsZero() || c.ended.After(last.begun))
+	})
+	return last.to, alone && !last.begun.IsZero()
 }
 
 // wrongBytes is where the catalog and S3 differ.
@@ -147,7 +164,7 @@ func (s *snapshot) wrongQuota() (problems []string) {
 }
 
 // wrongObjects is where an effect came twice, or half.
-func (s *snapshot) wrongObjects() (problems []string) {
+func (s *snapshot) wrongObjects(l *load) (problems []string) {
 	byUpload, byObject, newest := map[string]int{}, map[string]int64{}, map[string]string{}
 	for _, v := range s.versions {
 		if v.State != object.Available {
@@ -163,15 +180,14 @@ func (s *snapshot) wrongObjects() (problems []string) {
 		}
 	}
 	for id, o := range s.objects {
-		most := byObject[id]
-		if o.State == object.Deleted {
-			most++
-		}
+		// Each version and each change writes once; changes take turns, so that an odd
+		// number of them leaves the object deleted.
+		changed := o.Rev - byObject[id]
 		if o.State == object.Rejected {
-			most = 1
+			changed = o.Rev - 1
 		}
-		if o.Rev > most {
-			problems = append(problems, fmt.Sprintf("object %s (%s) has rev %d; %d writes explain no more", id, o.State, o.Rev, most))
+		if changed < 0 || changed > effective(l.changes[id]) || (changed%2 == 1) != (o.State == object.Deleted) {
+			problems = append(problems, fmt.Sprintf("object %s (%s) has rev %d; %d versions and %d changes explain another", id, o.State, o.Rev, byObject[id], effective(l.changes[id])))
 		}
 		if newest[id] != "" && o.Version != newest[id] {
 			problems = append(problems, fmt.Sprintf("object %s shows version %s, its newest is %s", id, o.Version, newest[id]))
@@ -187,6 +203,16 @@ func (s *snapshot) wrongObjects() (problems []string) {
 		}
 	}
 	return problems
+}
+
+// effective counts the changes that can have had an effect.
+func effective(changes []change) (n int64) {
+	for _, c := range changes {
+		if !c.refused {
+			n++
+		}
+	}
+	return n
 }
 
 // wrongEvents is where the bus was not told each rev of an object, the first time
