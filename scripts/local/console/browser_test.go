@@ -307,6 +307,18 @@ func TestBrowser(t *testing.T) {
 		b.do(chromedp.KeyEvent(kb.Tab))
 		b.sees(`document.activeElement.matches('.side a[href="#/tables"]') && getComputedStyle(document.activeElement).outlineStyle === "solid"`)
 	})
+	t.Run("narrow", func(t *testing.T) {
+		b.t = t
+		b.do(emulation.SetDeviceMetricsOverride(420, 800, 1, false))
+		for _, section := range []string{"functions", "queues", "traces", "buckets"} {
+			b.do(chromedp.Click(`.side a[href="#/` + section + `"]`))
+			b.sees(`document.querySelector("#title").textContent.toLowerCase() === "` + section + `"`)
+			b.sees(`document.documentElement.scrollWidth <= innerWidth`)
+			b.sees(`document.querySelector('.side a[aria-current] span').checkVisibility()`) // its name, for those who listen
+			b.shoot("narrow-" + section)
+		}
+		b.do(emulation.ClearDeviceMetricsOverride())
+	})
 	t.Run("light and dark", func(t *testing.T) {
 		b.t = t
 		ground := `getComputedStyle(document.body).backgroundColor === `

@@ -122,6 +122,12 @@ func TestBrowserUnderLoad(t *testing.T) {
 		t.Errorf("the page is not live: %+v", found)
 	}
 	b.shoot("load")
+	b.do(chromedp.Click(`.side a[href="#/metrics"]`))
+	b.sees(`Number(document.querySelector(".metric .figure")?.textContent.replace(",", "")) > 1000`)
+	b.shoot("metrics")
+	b.do(chromedp.Click(`.side a[href="#/functions"]`), chromedp.Click(`//a[text()="One"]`))
+	b.sees(`document.querySelector(".failures strong")?.textContent === "Oops"`)
+	b.shoot("failures")
 }
 
 // liveliness is what a page did in three seconds.

@@ -1,4 +1,4 @@
-import { h, bytes, json, moment, empty } from "./dom.js";
+import { h, bytes, json, moment, plural, empty } from "./dom.js";
 import { state, fetchData } from "./app.js";
 
 export const title = "Buckets";
@@ -68,7 +68,7 @@ function render(page) {
       h("button.quiet.boxed", { type: "button", disabled: marks.length === 1, onclick: () => (marks.pop(), load()) }, "Previous"),
       h("button.quiet.boxed", { type: "button", disabled: !page.nextKey, onclick: () => (marks.push({ key: page.nextKey, version: page.nextVersion }), load()) }, "Next"),
       h("button.quiet.boxed", { type: "button", onclick: load }, "Reload"),
-      h("span.dim", { role: "status" }, `Page ${marks.length}, ${page.versions.length} versions`)),
+      h("span.dim", { role: "status" }, `Page ${marks.length}, ${plural(page.versions.length, "version")}`)),
     rows.length
       ? h("div.card.table", h("table.rows", h("thead", h("tr", h("th", "Key"), h("th", "Version"), h("th"), h("th.num", "Size"), h("th", "Written"))), h("tbody", rows)))
       : empty("Empty", "No objects" + (prefix.value ? " begin with that." : " here.")));

@@ -68,6 +68,9 @@ const whole = new Intl.NumberFormat("en");
 
 export const count = (n) => (n < 10000 ? whole.format(n) : compact.format(n));
 
+/** plural counts things. */
+export const plural = (n, thing) => `${count(n)} ${thing}${n === 1 ? "" : "s"}`;
+
 export function millis(ms) {
   if (ms === 0) return "0";
   if (ms < 0.1) return (ms * 1000).toFixed(0) + " µs";

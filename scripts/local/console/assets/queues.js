@@ -1,4 +1,4 @@
-import { h, text, keyed, count, ago, bytes, json, empty } from "./dom.js";
+import { h, text, keyed, count, plural, ago, bytes, json, empty } from "./dom.js";
 import { state, fetchData, change, toast } from "./app.js";
 
 export const title = "Queues";
@@ -62,7 +62,7 @@ function refresh(changed) {
   if (q && stamp(q) !== seen) load(q);
 }
 
-const messages = (n) => `${count(n)} message${n === 1 ? "" : "s"}`;
+const messages = (n) => plural(n, "message");
 const stamp = (q) => [q.visible, q.inFlight, q.delayed, q.oldest].join();
 
 function show(name) {
@@ -112,7 +112,7 @@ async function redrive(q, button) {
   button.disabled = true;
   try {
     const { moved } = await change(`/data/queues/${encodeURIComponent(q.name)}/redrive`);
-    toast(`Sent ${messages(moved)} back to ${q.sources.join(", ")}`);
+    toast(`Sent ${messages(moved)} back to ${q.sources.length === 1 ? q.sources[0] : moved === 1 ? "where it came from" : "where they came from"}`);
   } catch (err) {
     toast(err.message, "bad");
   }

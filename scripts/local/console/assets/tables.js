@@ -1,4 +1,4 @@
-import { h, text, json, empty } from "./dom.js";
+import { h, json, plural, empty } from "./dom.js";
 import { state, fetchData } from "./app.js";
 
 export const title = "Tables";
@@ -65,7 +65,7 @@ function render(page) {
   });
   content.replaceChildren(
     h("div.bar", pager(page), h("button.quiet.boxed", { type: "button", onclick: load }, "Reload"),
-      h("span.dim", { role: "status" }, `Page ${pages.length}, ${page.items.length} items`)),
+      h("span.dim", { role: "status" }, `Page ${pages.length}, ${plural(page.items.length, "item")}`)),
     page.items.length
       ? h("div.card.table", h("table.rows", h("thead", h("tr", names.map((n, i) => h("th", n, i < page.keys.length && h("span.tag", "key"))))), h("tbody", rows)))
       : empty("No items here"));

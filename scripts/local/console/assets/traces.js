@@ -1,4 +1,4 @@
-import { h, text, keyed, millis, clock, json, empty } from "./dom.js";
+import { h, text, keyed, millis, plural, clock, json, empty } from "./dom.js";
 import { state, fetchData } from "./app.js";
 
 export const title = "Traces";
@@ -32,7 +32,7 @@ function rows() {
   keyed(list, found, (t) => t.id, create, (el, t) => {
     text(el.querySelector(".took"), millis(t.millis));
     text(el.querySelector(".title"), shorten(t.name));
-    text(el.querySelector(".meta"), `${clock(Date.parse(t.start))} · ${t.services} service${t.services === 1 ? "" : "s"} · ${t.segments} segments`);
+    text(el.querySelector(".meta"), `${clock(Date.parse(t.start))} · ${plural(t.services, "service")} · ${plural(t.segments, "segment")}`);
     el.classList.toggle("failed", t.failed);
     if (t.id === shown) el.setAttribute("aria-current", "true");
     else el.removeAttribute("aria-current");
@@ -94,7 +94,7 @@ function render(trace) {
   detail.replaceChildren(
     h("div.card",
       h("h2", services[0]?.name ?? trace.rows[0].name, h("span.dim", ` ${millis(trace.millis)}`)),
-      h("p.dim.ids", h("code", trace.id), ` · ${clock(trace.start * 1000)} · ${services.length} services · ${trace.rows.length} segments`, trace.dropped ? ` · ${trace.dropped} more were not kept` : ""),
+      h("p.dim.ids", h("code", trace.id), ` · ${clock(trace.start * 1000)} · ${plural(services.length, "service")} · ${plural(trace.rows.length, "segment")}`, trace.dropped ? ` · ${trace.dropped} more were not kept` : ""),
       legend(),
       h("div.water", lines, h("div.scalebar", h("span"), scale), body)),
   );
