@@ -49,7 +49,10 @@ type Server struct {
 var shared *Server
 
 // Main runs the tests of a package with a server, and returns what os.Exit wants.
-func Main(m *testing.M) int {
+func Main(m *testing.M) int { return Run(m.Run) }
+
+// Run is Main for tests that want another engine besides.
+func Run(tests func() int) int {
 	dir, err := os.MkdirTemp("", "pgtest-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
@@ -64,7 +67,7 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = shared.Close() }()
-	return m.Run()
+	return tests()
 }
 
 // Start runs a server of its own, for a test that kills it, or a benchmark.
