@@ -4,7 +4,9 @@
 //
 //	go run ./scripts/bench/bigupload -local .tools/stowage-local -gib 5
 //
-// Each sender is a process of its own, so that its memory can be told.
+// Each sender is a process of its own, so that its memory can be told, and so that one can be
+// killed (kill -9) at a random point: another process then goes on, and what was sent twice is
+// counted. It exits 1 when a figure is not reached, unless -check=false.
 package main
 
 import (
@@ -29,18 +31,34 @@ import (
 	"github.com/stowage-dev/stowage/shared/client"
 )
 
+// Figures to reach.
+const (
+	leastRatio  = 0.8 // of the raw loop's speed
+	mostRSS     = 128 // MiB
+	resentParts = 1   // by each worker, after a kill
+)
+
+// options are what the command line says.
+type options struct {
+	local   string
+	size    int64
+	workers int
+	check   bool
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	local := flag.String("local", ".tools/stowage-local", "local runtime `binary`")
 	gib := flag.Float64("gib", 5, "size in GiB")
 	workers := flag.Int("workers", 4, "parts sent at a time")
+	check := flag.Bool("check", true, "fail when a figure is not reached")
 	flag.Parse()
 	var err error
 	if how := os.Getenv("BIGUPLOAD_SENDER"); how != "" {
 		err = send(ctx, how, *workers)
 	} else {
-		err = run(ctx, *local, int64(*gib*(1<<30)), *workers)
+		err = run(ctx, options{local: *local, size: int64(*gib * (1 << 30)), workers: *workers, check: *check})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bigupload:", err)
@@ -49,48 +67,73 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, binary string, size int64, workers int) error {
-	if size < 1 || workers < 1 {
-		return fmt.Errorf("%d bytes with %d workers: both must be at least 1", size, workers)
+func run(ctx context.Context, o options) error {
+	if o.size < 1 || o.workers < 1 {
+		return fmt.Errorf("%d bytes with %d workers: both must be at least 1", o.size, o.workers)
 	}
-	file, err := makeFile(size)
+	file, err := makeFile(o.size)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(file) }()
-	stack, err := target.StartLocal(ctx, binary, filepath.Join(".stowage", "bench"), io.Discard)
+	stack, err := target.StartLocal(ctx, o.local, filepath.Join(".stowage", "bench"), io.Discard)
 	if err != nil {
 		return err
 	}
-	benchErr := compare(ctx, stack, file, size, workers)
+	missed, benchErr := measure(ctx, stack, file, o)
+	if benchErr == nil && o.check {
+		benchErr = missed
+	}
 	return errors.Join(benchErr, stack.Stop())
 }
 
-// compare runs the raw loop, the client and the raw loop again, so that neither gains
-// from a warm cache alone.
-func compare(ctx context.Context, stack *target.Local, file string, size int64, workers int) error {
+// measure returns which figures were missed.
+func measure(ctx context.Context, stack *target.Local, file string, o options) (missed, err error) {
 	token, err := stack.Alpha(ctx)
 	if err != nil {
-		return fmt.Errorf("token: %w", err)
+		return nil, fmt.Errorf("token: %w", err)
 	}
-	mib := float64(size) / (1 << 20)
+	env := append(os.Environ(), "BIGUPLOAD_API="+stack.API, "BIGUPLOAD_TOKEN="+token, "BIGUPLOAD_FILE="+file)
+	ratio, rss, err := compare(ctx, o, env)
+	if err != nil {
+		return nil, err
+	}
+	if ratio < leastRatio {
+		missed = fmt.Errorf("client / raw is %.2f, want at least %.1f", ratio, leastRatio)
+	}
+	if rss > mostRSS {
+		missed = errors.Join(missed, fmt.Errorf("the client took %.0f MiB, want at most %d", rss, mostRSS))
+	}
+	again, err := killAndResume(ctx, o.workers, env)
+	if err != nil {
+		return nil, err
+	}
+	if most := resentParts * o.workers; again > most {
+		missed = errors.Join(missed, fmt.Errorf("%d parts were sent again, want at most %d", again, most))
+	}
+	return missed, nil
+}
+
+// compare runs the raw loop, the client and the raw loop again, so that neither gains
+// from a warm cache alone. It returns the ratio of the best of each, and the most memory
+// that the client took, in MiB.
+func compare(ctx context.Context, o options, env []string) (ratio, rss float64, err error) {
+	mib := float64(o.size) / (1 << 20)
 	var raw, ours float64 // MiB/s, the best of each
 	for _, how := range []string{"raw", "client", "raw", "client"} {
-		took, rss, err := sender(ctx, how, workers, []string{
-			"BIGUPLOAD_API=" + stack.API, "BIGUPLOAD_TOKEN=" + token, "BIGUPLOAD_FILE=" + file,
-		})
+		took, kib, err := sender(ctx, how, o.workers, env)
 		if err != nil {
-			return fmt.Errorf("%s: %w", how, err)
+			return 0, 0, fmt.Errorf("%s: %w", how, err)
 		}
-		fmt.Printf("%-8s %8.0f MiB/s   %6.1f MiB RSS\n", how, mib/took.Seconds(), float64(rss)/1024)
+		fmt.Printf("%-8s %8.0f MiB/s   %6.1f MiB RSS\n", how, mib/took.Seconds(), float64(kib)/1024)
 		if how == "raw" {
 			raw = max(raw, mib/took.Seconds())
 		} else {
-			ours = max(ours, mib/took.Seconds())
+			ours, rss = max(ours, mib/took.Seconds()), max(rss, float64(kib)/1024)
 		}
 	}
-	fmt.Printf("client / raw = %.2f\n", ours/raw)
-	return nil
+	fmt.Printf("client / raw = %.2f (at least %.1f), %.0f MiB RSS (at most %d)\n", ours/raw, leastRatio, rss, mostRSS)
+	return ours / raw, rss, nil
 }
 
 // sender runs one sending process. It reports how long the bytes took and the peak of
@@ -101,7 +144,7 @@ func sender(ctx context.Context, how string, workers int, env []string) (time.Du
 		return 0, 0, fmt.Errorf("find this program: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, self, "-workers", fmt.Sprint(workers))
-	cmd.Env = append(append(os.Environ(), env...), "BIGUPLOAD_SENDER="+how)
+	cmd.Env = append(env[:len(env):len(env)], "BIGUPLOAD_SENDER="+how)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -118,8 +161,12 @@ func sender(ctx context.Context, how string, workers int, env []string) (time.Du
 	return took, usage.Maxrss, nil
 }
 
+func connect(sender *http.Client) (*client.Client, error) {
+	return client.New(os.Getenv("BIGUPLOAD_API"), client.StaticToken(os.Getenv("BIGUPLOAD_TOKEN")), &client.Options{Workspace: "alpha", HTTPClient: sender}) //nolint:wrapcheck // it says what it cannot use
+}
+
 func send(ctx context.Context, how string, workers int) error {
-	c, err := client.New(os.Getenv("BIGUPLOAD_API"), client.StaticToken(os.Getenv("BIGUPLOAD_TOKEN")), &client.Options{Workspace: "alpha"})
+	c, err := connect(nil)
 	if err != nil {
 		return err
 	}
@@ -131,6 +178,9 @@ func send(ctx context.Context, how string, workers int) error {
 	info, err := file.Stat()
 	if err != nil {
 		return fmt.Errorf("size of the file: %w", err)
+	}
+	if how == "doomed" || how == "resume" {
+		return sendTold(ctx, how, file, info.Size(), workers)
 	}
 	upload := client.NewUpload{
 		Path: fmt.Sprintf("bench/%s-%d.bin", how, time.Now().UnixNano()), ContentType: "application/octet-stream", Mode: "multipart",

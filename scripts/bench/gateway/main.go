@@ -2,7 +2,7 @@
 // straight to the engine, through the gateway, and through the gateway with policies
 // enforced, in turn and in one run.
 //
-//	go run ./scripts/bench/gateway
+//	go run ./scripts/bench/gateway [-calls 3000] [-transfers 9] [-check=false]
 //
 // It exits 1 when a figure is out of its bounds: at most 150 us more at the median of a
 // HEAD or GetItem, at least 80 % of the speed of a 256 MiB PUT and 50 % of a GET.
@@ -40,8 +40,13 @@ func main() {
 	transfers := flag.Int("transfers", 9, "how many transfers of each sort to time")
 	size := flag.Int("size", 256<<20, "`bytes` of a transfer")
 	modules := flag.String("node-modules", "node_modules", "`directory` of the engines")
+	check := flag.Bool("check", true, "fail when a figure is out of its bounds")
 	flag.Parse()
-	if err := run(ctx, plan{*calls, *transfers, *size, *modules}, os.Stdout); err != nil {
+	missed, err := run(ctx, plan{*calls, *transfers, *size, *modules}, os.Stdout)
+	if *check {
+		err = errors.Join(err, missed)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "gateway:", err)
 		stop()
 		os.Exit(1)
@@ -54,25 +59,31 @@ type plan struct {
 	modules                string
 }
 
-func run(ctx context.Context, p plan, out io.Writer) (err error) {
+// run returns which figures are out of their bounds.
+func run(ctx context.Context, p plan, out io.Writer) (missed, err error) {
 	if p.calls < 1 || p.transfers < 1 || p.size < 1 {
-		return fmt.Errorf("-calls %d, -transfers %d and -size %d must be at least 1", p.calls, p.transfers, p.size)
+		return nil, fmt.Errorf("-calls %d, -transfers %d and -size %d must be at least 1", p.calls, p.transfers, p.size)
 	}
 	dir, err := os.MkdirTemp("", "bench-gateway-")
 	if err != nil {
-		return fmt.Errorf("make room for the engines: %w", err)
+		return nil, fmt.Errorf("make room for the engines: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b, err := open(ctx, dir, filepath.Clean(p.modules))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	return errors.Join(b.latencies(ctx, p, out), b.speeds(ctx, p, out))
+	slow, err := b.latencies(ctx, p, out)
+	if err != nil {
+		return nil, err
+	}
+	low, err := b.speeds(ctx, p, out)
+	return errors.Join(slow, low), err
 }
 
 // latencies times small calls.
-func (b *bench) latencies(ctx context.Context, p plan, out io.Writer) error {
+func (b *bench) latencies(ctx context.Context, p plan, out io.Writer) (missed, err error) {
 	fmt.Fprintf(out, "%-22s %12s %12s %12s %12s\n", "p50 of a call", paths()[0], paths()[1], paths()[2], "added")
 	var errs []error
 	for _, sort := range []struct {
@@ -81,7 +92,7 @@ func (b *bench) latencies(ctx context.Context, p plan, out io.Writer) error {
 	}{{"HEAD of an object", b.head}, {"GetItem", b.getItem}} {
 		took, err := inTurn(ctx, p.calls, sort.call)
 		if err != nil {
-			return fmt.Errorf("%s: %w", sort.name, err)
+			return nil, fmt.Errorf("%s: %w", sort.name, err)
 		}
 		added := took[2] - took[0]
 		fmt.Fprintf(out, "%-22s %12s %12s %12s %12s\n", sort.name, micro(took[0]), micro(took[1]), micro(took[2]), micro(added))
@@ -89,11 +100,11 @@ func (b *bench) latencies(ctx context.Context, p plan, out io.Writer) error {
 			errs = append(errs, fmt.Errorf("%s: %s added, at most %s", sort.name, micro(added), micro(mostAdded)))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(errs...), nil
 }
 
 // speeds times large transfers.
-func (b *bench) speeds(ctx context.Context, p plan, out io.Writer) error {
+func (b *bench) speeds(ctx context.Context, p plan, out io.Writer) (missed, err error) {
 	body := make([]byte, p.size)
 	fmt.Fprintf(out, "%-22s %12s %12s %12s %12s\n", fmt.Sprintf("MB/s of %d MiB", p.size>>20), paths()[0], paths()[1], paths()[2], "left")
 	var errs []error
@@ -107,7 +118,7 @@ func (b *bench) speeds(ctx context.Context, p plan, out io.Writer) error {
 	} {
 		took, err := inTurn(ctx, p.transfers, sort.call)
 		if err != nil {
-			return fmt.Errorf("%s: %w", sort.name, err)
+			return nil, fmt.Errorf("%s: %w", sort.name, err)
 		}
 		speed := func(n int) float64 { return float64(p.size) / 1e6 / took[n].Seconds() }
 		left := speed(2) / speed(0)
@@ -116,7 +127,7 @@ func (b *bench) speeds(ctx context.Context, p plan, out io.Writer) error {
 			errs = append(errs, fmt.Errorf("%s: %.0f %% of the speed left, at least %.0f %%", sort.name, 100*left, 100*sort.least))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(errs...), nil
 }
 
 // inTurn makes a call by each path n times, one path after the other, and gives each path's median. What
