@@ -74,7 +74,7 @@ func (s *Service) addIngest() {
 	role := s.Ingest.Role()
 	s.data.Content.GrantVerify(role, objectPrefix)
 	s.data.Content.GrantSeal(role, objectPrefix)
-	s.data.Catalog.Grant(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem")
+	s.data.Catalog.Grant(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 	s.data.DeadLetters.GrantWrite(role)
 	patterns.NewQueueFunction(s.Stack, jsii.String("IngestMapping"), &patterns.QueueFunctionProps{
 		Function:       s.Ingest,

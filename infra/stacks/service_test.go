@@ -75,7 +75,7 @@ func TestRolesAllowWhatIsCalledAndNothingElse(t *testing.T) {
 					"secretsmanager:GetSecretValue", "sqs:SendMessage",
 				}, own...),
 				"Service/S3Ingest/Role/DefaultPolicy/Resource": append([]string{
-					"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem",
+					"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem",
 					"kms:Decrypt", "kms:GenerateDataKey",
 					"s3:DeleteObjectVersion", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions", "s3:PutObject", "s3:PutObjectVersionTagging",
 					"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
