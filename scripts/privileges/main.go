@@ -63,7 +63,10 @@ func load(dir string) (*template.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	resources, err := a.Resolve(assembly.Environment{GatewayURL: nowhere, APIEndpoint: func(string, string) (string, error) { return nowhere, nil }})
+	resources, err := a.Resolve(assembly.Environment{
+		GatewayURL: nowhere, APIEndpoint: func(string, string) (string, error) { return nowhere, nil },
+		DatabaseEndpoint: func(string, string, string) (string, error) { return "127.0.0.1:1", nil },
+	})
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", dir, err)
 	}

@@ -7,8 +7,8 @@
 // nothing was denied. A wildcard in an action stands for every action that it
 // matches.
 //
-// Only roles that run here are looked at: those of functions, and those that other
-// roles assume. Those of CloudFormation's custom resources are not.
+// Only roles that run here are looked at: those of functions and of database proxies, and
+// those that other roles assume. Those of CloudFormation's custom resources are not.
 package privileges
 
 import (
@@ -87,9 +87,11 @@ func (r *Report) deny(l usage.Line) {
 	}
 }
 
-// runsHere says whether a role is a function's, or one that others assume.
+// runsHere says whether a role is a function's or a database proxy's, or one that others
+// assume.
 func runsHere(m *template.Model, r *template.Role) bool {
-	if slices.ContainsFunc(m.Functions, func(f *template.Function) bool { return f.RoleARN == r.ARN }) {
+	if slices.ContainsFunc(m.Functions, func(f *template.Function) bool { return f.RoleARN == r.ARN }) ||
+		slices.ContainsFunc(m.Proxies, func(p *template.DatabaseProxy) bool { return p.RoleARN == r.ARN }) {
 		return true
 	}
 	var trust struct {
