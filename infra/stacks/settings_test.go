@@ -20,6 +20,7 @@ func TestSettingsWithoutContextAreThoseOfDevelopment(t *testing.T) {
 		CallbackURLs: []string{"http://localhost:3000"}, LogoutURLs: []string{"http://localhost:3000"},
 		KeepNoncurrent: 1, ArchiveDays: 7, LogRetentionDays: 7,
 		APIRate: 1000, APIBurst: 2000, IngestConcurrency: 20,
+		Scanning: ScanningSettings{Scanner: "none", ClamdMaxMiB: 100},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -45,6 +46,7 @@ func TestSettingsOfProduction(t *testing.T) {
 		Issuer: "https://login.example.com/", Audience: []string{"one", "two"},
 		KeepNoncurrent: 30, ArchiveDays: 365, LogRetentionDays: 90,
 		APIRate: 50, APIBurst: 100, IngestConcurrency: 20, AlarmEmail: "ops@example.com",
+		Scanning: ScanningSettings{Scanner: "none", ClamdMaxMiB: 100},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

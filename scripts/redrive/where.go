@@ -103,10 +103,11 @@ func (w where) places(ctx context.Context) (places, error) {
 }
 
 func awsConfig(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(boot.HTTPClient()))
+	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return cfg, fmt.Errorf("read the AWS configuration of the environment: %w", err)
 	}
+	cfg.HTTPClient = boot.KeepConnections(cfg.HTTPClient)
 	return cfg, nil
 }
 
