@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func New(cfg Config) (*Authorizer, error) {
 }
 
 func (a *Authorizer) addRole(r Role) error {
-	documents := r.Policies
+	documents := slices.Clip(r.Policies) // the caller's
 	for _, arn := range r.Managed {
 		document, ok := ManagedPolicy(arn)
 		if !ok {

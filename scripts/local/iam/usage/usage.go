@@ -145,6 +145,9 @@ func Read(path string) ([]Line, error) {
 		if err := json.Unmarshal(raw, &line); err != nil {
 			return nil, fmt.Errorf("read %s, line %d: %w", path, n, err)
 		}
+		if (line.Grant == nil) == (line.Denial == nil) {
+			return nil, fmt.Errorf("read %s, line %d: it tells neither of a use nor of a denial: remove the file and run the tests again", path, n)
+		}
 		lines = append(lines, line)
 	}
 }
