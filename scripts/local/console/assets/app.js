@@ -1,6 +1,7 @@
 // The page: it follows the stream, keeps what was sent last, and hands it to the
 // view that is open. A view is {title, mount(main, args), update(changed), unmount()}.
-import { h, text, count } from "./dom.js";
+import { text, count } from "./dom.js";
+import { state } from "./runtime.js";
 import * as functions from "./functions.js";
 import * as queues from "./queues.js";
 import * as bus from "./bus.js";
@@ -11,44 +12,10 @@ import * as buckets from "./buckets.js";
 
 const views = { functions, queues, bus, traces, metrics, tables, buckets };
 
-/** state is what the runtime said last. */
-export const state = {
-  setting: JSON.parse(document.querySelector("meta[name=console]").content),
-  now: Date.now(),
-  functions: [],
-  queues: [],
-  traces: [],
-  metrics: { series: [], leftOut: 0 },
-  tables: null, // until the runtime says
-  buckets: null,
-  events: [], // the newest first
-  total: 0,
-  skipped: 0, // events of the last message that were only counted
-};
-
 const keptEvents = 500;
 const byId = (id) => document.getElementById(id);
 const main = byId("main");
 let open = null;
-
-/** fetchData asks the console for details; an answer that is an error is thrown. */
-export async function fetchData(path, options) {
-  const response = await fetch(path, options);
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error ?? response.statusText);
-  return answer;
-}
-
-/** change asks the console to do something, with the token of this run. */
-export const change = (path) => fetchData(path, { method: "POST", headers: { "X-Console-Token": state.setting.token } });
-
-export function toast(message, kind = "ok") {
-  const el = byId("toast");
-  el.className = `toast show ${kind}`;
-  el.textContent = message;
-  clearTimeout(toast.timer);
-  toast.timer = setTimeout(() => el.classList.remove("show"), 5000);
-}
 
 function route() {
   const [name, ...args] = location.hash.replace(/^#\//, "").split("/").map(decodeURIComponent);

@@ -1,5 +1,5 @@
 import { h, bytes, json, moment, plural, empty } from "./dom.js";
-import { state, fetchData } from "./app.js";
+import { state, fetchData } from "./runtime.js";
 
 export const title = "Buckets";
 

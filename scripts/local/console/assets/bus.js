@@ -1,5 +1,5 @@
 import { h, text, clock, count, json, bytes } from "./dom.js";
-import { state, fetchData } from "./app.js";
+import { state, fetchData } from "./runtime.js";
 
 export const title = "Bus";
 

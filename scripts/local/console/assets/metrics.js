@@ -1,5 +1,5 @@
 import { h, s, text, keyed, count, millis, bytes, empty } from "./dom.js";
-import { state } from "./app.js";
+import { state } from "./runtime.js";
 
 export const title = "Metrics";
 

@@ -1,5 +1,5 @@
 import { h, text, keyed, count, plural, ago, bytes, json, empty } from "./dom.js";
-import { state, fetchData, change, toast } from "./app.js";
+import { state, fetchData, change, toast } from "./runtime.js";
 
 export const title = "Queues";
 

@@ -1,5 +1,5 @@
 import { h, text, keyed, millis, plural, clock, json, empty } from "./dom.js";
-import { state, fetchData } from "./app.js";
+import { state, fetchData } from "./runtime.js";
 
 export const title = "Traces";
 
