@@ -118,6 +118,7 @@ CREATE FUNCTION stowage.nearest(in_workspace text, in_words text[]) RETURNS TABL
 	LANGUAGE plpgsql STABLE SECURITY DEFINER
 	SET search_path = stowage, public, pg_temp
 	SET plan_cache_mode = force_custom_plan
+	SET pg_trgm.similarity_threshold = 0.25 -- two letters that changed places in a word of six
 	AS $$
 #variable_conflict use_column
 DECLARE
