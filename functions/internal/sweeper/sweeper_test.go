@@ -110,7 +110,6 @@ func TestArrivedBytesWaitForTheirVerification(t *testing.T) {
 	}
 }
 
-// TestWhatAnAbortLeft kills the API's function at every one of its calls.
 // TestWhatWaitsForAScannerWaits: its verdict may come late, or never, and until then the
 // bytes are neither opened nor thrown away.
 func TestWhatWaitsForAScannerWaits(t *testing.T) {
@@ -130,6 +129,43 @@ func TestWhatWaitsForAScannerWaits(t *testing.T) {
 	}
 }
 
+// TestUploadsWithoutBytes: somebody has removed from the bucket what the catalog takes for being there.
+// Once nobody can bring it any more, the upload ends and its quota is given back.
+func TestUploadsWithoutBytes(t *testing.T) {
+	w := newWorld(t, startS3(t))
+	var uploads []upload.Upload
+	for _, state := range []upload.State{upload.Uploading, upload.Completing, upload.Uploaded} {
+		u := w.openMultipart(string(state), 10, 3)
+		w.part(u)
+		var err error
+		if state != upload.Uploading {
+			u, err = w.store.BeginCompletion(t.Context(), alpha, u.ID, upload.Completion{BegunAt: w.now()})
+			w.check(err)
+		}
+		if state == upload.Uploaded {
+			w.assemble(u)
+			u, err = w.store.EndCompletion(t.Context(), u, upload.Assemble, upload.Completer, nil)
+			w.check(err)
+		}
+		if u.State != state {
+			t.Fatalf("an upload is %s, want %s", u.State, state)
+		}
+		uploads = append(uploads, u)
+	}
+	w.emptyBucket()
+	w.moveTo(uploads[2].ExpiresAt)
+	w.sweep(sweeper.Uploads)
+	for _, u := range uploads {
+		if now := w.upload(u.ID); now.State != upload.Expired || len(now.Reservation) > 0 {
+			t.Errorf("%s without bytes: %s, holds %v", u.State, now.State, now.Reservation)
+		}
+	}
+	if usage, err := w.store.Usage(t.Context(), alpha); err != nil || usage.Reserved != (workspace.Amount{}) {
+		t.Errorf("reserved %+v, %v", usage.Reserved, err)
+	}
+}
+
+// TestWhatAnAbortLeft kills the API's function at every one of its calls.
 func TestWhatAnAbortLeft(t *testing.T) {
 	s := startS3(t)
 	for last := int64(1); last <= 8; last++ {

@@ -517,6 +517,13 @@ func (w *world) objectOf(u upload.Upload) string {
 // empty removes all that is left, so that the next world finds an empty bucket.
 func (w *world) empty() {
 	w.t.Helper()
+	w.emptyBucket()
+	_, err := ddbtest.Client(nil).DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &w.table})
+	w.check(err)
+}
+
+func (w *world) emptyBucket() {
+	w.t.Helper()
 	for at := range w.stored() {
 		_, err := w.objects.DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &at.Key, VersionId: &at.VersionID})
 		w.check(err)
@@ -526,8 +533,6 @@ func (w *world) empty() {
 	for _, u := range out.Uploads {
 		w.check(w.discard(u))
 	}
-	_, err = ddbtest.Client(nil).DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &w.table})
-	w.check(err)
 }
 
 func (w *world) discard(u s3types.MultipartUpload) error {
