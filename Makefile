@@ -29,7 +29,7 @@ help:
 	@echo
 	@sed -n 's/^## \([a-z-]*\): \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 	@echo
-	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RELATIONAL=1 (dev, synth, deploy: with the ledger and search), RESET=1 (dev: start from scratch), RELOAD=0 (dev: ignore what is saved), FILES="a.pdf b.png" (demo).'
+	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RELATIONAL=1 (dev, synth, deploy: with the ledger and search), RESET=1 (dev: start from scratch), RELOAD=0 (dev: ignore what is saved), FILES="a.pdf b.png" (demo), ONLY="gateway signing" and SMALL=1 (bench).'
 
 ## setup: install what the other commands need (they call it themselves)
 .PHONY: setup
@@ -85,7 +85,7 @@ verify: setup synth
 ## bench: side-by-side benchmarks, as ratios
 .PHONY: bench
 bench: setup
-	@./scripts/bench/run
+	@SMALL='$(SMALL)' ./scripts/bench/run $(ONLY)
 
 ## lint: golangci-lint (with the import directions) and govulncheck
 .PHONY: lint
