@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -77,6 +78,113 @@ func TestTemplateEditedByHand(t *testing.T) {
 				t.Errorf("the state has %q, %v", kept, err)
 			}
 		})
+	}
+}
+
+// TestPoliciesThatCannotWork: each stops the start with the place and what is wrong in
+// it; on AWS most would deploy, and then silently allow or deny something else.
+func TestPoliciesThatCannotWork(t *testing.T) {
+	statement := func(r map[string]any, id, document string) map[string]any {
+		return properties(r, id)[document].(map[string]any)["Statement"].([]any)[0].(map[string]any)
+	}
+	own := func(r map[string]any) map[string]any { return statement(r, "RolePolicy", "PolicyDocument") }
+	when := func(operator, key string) map[string]any {
+		return map[string]any{operator: map[string]any{key: "x"}}
+	}
+	for name, tc := range map[string]struct {
+		edit func(r map[string]any)
+		want []string
+	}{
+		"a typo in an action":      {func(r map[string]any) { own(r)["Action"] = "sqs:SendMesage" }, []string{"Own", "statement 0", `"sqs:SendMesage"`}},
+		"an unknown operator":      {func(r map[string]any) { own(r)["Condition"] = when("StringsEqual", "aws:username") }, []string{"Own", "StringsEqual"}},
+		"an unknown condition key": {func(r map[string]any) { own(r)["Condition"] = when("StringEquals", "aws:SourceArm") }, []string{"Own", "aws:SourceArm"}},
+		"an unknown element":       {func(r map[string]any) { own(r)["Conditions"] = when("StringEquals", "aws:username") }, []string{"Own", "Conditions"}},
+		"an effect that is none":   {func(r map[string]any) { own(r)["Effect"] = "allow" }, []string{"Own", "Effect"}},
+		"a role without trust":     {func(r map[string]any) { delete(properties(r, "Role"), "AssumeRolePolicyDocument") }, []string{"App/Role", "AssumeRolePolicyDocument"}},
+		"a role that trusts nobody who needs it": {func(r map[string]any) {
+			statement(r, "Role", "AssumeRolePolicyDocument")["Principal"] = map[string]any{"Service": "events.amazonaws.com"}
+		}, []string{"App/Recorder", "Lambda may not assume its role"}},
+		"a boundary of nowhere": {func(r map[string]any) {
+			properties(r, "Role")["PermissionsBoundary"] = "arn:aws:iam::000000000000:policy/gone"
+		}, []string{"App/Role", "policy/gone"}},
+		"a boundary that leaves too little": {func(r map[string]any) {
+			r["Boundary"] = stacktest.Resource("AWS::IAM::ManagedPolicy", stacktest.Object{"PolicyDocument": stacktest.Statements(
+				stacktest.Object{"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"})})
+			properties(r, "Role")["PermissionsBoundary"] = stacktest.Ref("Boundary")
+		}, []string{"App/FromQueue", "because no permissions boundary allows the sqs:ReceiveMessage action"}},
+		"a resource's policy without a principal": {func(r map[string]any) { delete(statement(r, "BucketMaySend", "PolicyDocument"), "Principal") }, []string{"App/Queue", "Principal"}},
+		"a condition on a key that is missing": {func(r map[string]any) {
+			statement(r, "BucketMaySend", "PolicyDocument")["Condition"] = when("StringEquals", "aws:PrincipalTag/team")
+		}, []string{"App/Bucket cannot be deployed", "StringEquals on aws:PrincipalTag/team", "the request has no such key"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := stacktest.New(t, recorderDir)
+			resources := edited(t, a.Resources())
+			tc.edit(resources)
+			a.Write(t, resources)
+			s, err := stack.Start(t.Context(), config(a, t.TempDir()))
+			if err == nil {
+				s.Close()
+				t.Fatal("it started")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("err = %v, want %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestURLsSignedWithAWrongClock: S3 refuses a presigned request before its time and after its end.
+func TestURLsSignedWithAWrongClock(t *testing.T) {
+	s := start(t, config(stacktest.New(t, recorderDir), t.TempDir()))
+	dev := s.Dev(nil)
+	put := func(signed, valid time.Duration) (int, string) {
+		t.Helper()
+		url := fmt.Sprintf("%s/%s/clock?X-Amz-Expires=%.0f", dev.S3Endpoint, dev.Bucket, valid.Seconds())
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, strings.NewReader("tick"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := aws.Credentials{AccessKeyID: dev.AccessKeyID, SecretAccessKey: dev.SecretAccessKey}
+		url, _, err = v4.NewSigner().PresignHTTP(t.Context(), keys, req, "UNSIGNED-PAYLOAD", "s3", dev.Region, time.Now().Add(signed),
+			func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if req, err = http.NewRequestWithContext(t.Context(), http.MethodPut, url, strings.NewReader("tick")); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(answer)
+	}
+	const week = 7 * 24 * time.Hour
+	for _, tc := range []struct {
+		name          string
+		signed, valid time.Duration // from now
+		status        int
+		says          string
+	}{
+		{"now", 0, 10 * time.Minute, http.StatusOK, ""},
+		{"almost over", -9 * time.Minute, 10 * time.Minute, http.StatusOK, ""},
+		{"over", -11 * time.Minute, 10 * time.Minute, http.StatusForbidden, "Request has expired"},
+		{"by a clock that is a little fast", 14 * time.Minute, 10 * time.Minute, http.StatusOK, ""},
+		{"by a clock that is far too fast", 16 * time.Minute, 10 * time.Minute, http.StatusForbidden, "Request is not valid yet"},
+		{"for a week", 0, week, http.StatusOK, ""},
+		{"for longer than that", 0, week + time.Second, http.StatusBadRequest, "AuthorizationQueryParametersError"},
+	} {
+		if status, body := put(tc.signed, tc.valid); status != tc.status || !strings.Contains(body, tc.says) {
+			t.Errorf("signed %s: %d %s, want %d and %q", tc.name, status, body, tc.status, tc.says)
+		}
 	}
 }
 

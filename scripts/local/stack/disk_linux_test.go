@@ -108,6 +108,11 @@ func TestFullDisk(t *testing.T) {
 	fill(t, ballast)
 	refused := map[string]error{}
 	k.write(t, s, "full", 40, refused)
+	// A function works though its log has no room.
+	if out, err := s.Host.Invoke(t.Context(), function(t, s, "Recorder"), []byte(`{"n":"on a full disk"}`)); err != nil || out.FunctionError != "" {
+		t.Errorf("a function on a full disk: %s, %v", out.Payload, err)
+	}
+	a.Await(t, "on a full disk")
 	select {
 	case err := <-s.Failed():
 		t.Fatalf("the stack failed: %v", err)
@@ -140,6 +145,18 @@ func TestFullDisk(t *testing.T) {
 	}
 	s = start(t, cfg)
 	k.check(t, s, "after a restart")
+}
+
+// function is the ARN of one of the template's.
+func function(t *testing.T, s *stack.Stack, logicalID string) string {
+	t.Helper()
+	for _, f := range s.Model.Functions {
+		if f.LogicalID == logicalID {
+			return f.ARN
+		}
+	}
+	t.Fatalf("the template has no function %s", logicalID)
+	return ""
 }
 
 // fill leaves no room.

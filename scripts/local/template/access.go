@@ -3,6 +3,7 @@ package template
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,6 +32,9 @@ func decodeRole(d *decoder, r assembly.Resource) error {
 	p, err := properties[roleProperties](r)
 	if err != nil {
 		return err
+	}
+	if len(p.AssumeRolePolicyDocument) == 0 {
+		return errors.New("property AssumeRolePolicyDocument is required: without it nobody may assume the role")
 	}
 	role := &Role{
 		Origin: origin(r), Name: r.Ref, ARN: r.Attributes["Arn"], ID: r.Attributes["RoleId"], Trust: p.AssumeRolePolicyDocument.raw(),
