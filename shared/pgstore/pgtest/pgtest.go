@@ -70,6 +70,9 @@ func Run(tests func() int) int {
 	return tests()
 }
 
+// Shared is the server of the test binary.
+func Shared() *Server { return shared }
+
 // Start runs a server of its own, for a test that kills it, or a benchmark.
 func Start(ctx context.Context, dir string, settings map[string]string) (*Server, error) {
 	modules, err := nodeModules()
