@@ -42,7 +42,7 @@ type functionProperties struct {
 	Tags                         NoLocalEffect // functions are not matched by tag
 	Timeout                      *integer
 	TracingConfig                struct{ Mode string }
-	VpcConfig                    struct{ SecurityGroupIds, SubnetIds []string }
+	VpcConfig                    struct{ SecurityGroupIDs, SubnetIDs []string }
 }
 
 type loggingConfig struct {
@@ -70,7 +70,7 @@ func decodeFunction(d *decoder, r assembly.Resource) error {
 		Timeout: seconds(p.Timeout, defaultTimeout), MemoryMB: number(p.MemorySize, defaultMemoryMB), EphemeralMB: number(p.EphemeralStorage.Size, defaultEphemeralMB),
 		RoleARN: p.Role, Tracing: p.TracingConfig.Mode == "Active", DeadLetterARN: p.DeadLetterConfig.TargetArn,
 		LogGroup: p.LoggingConfig.LogGroup, LogFormat: p.LoggingConfig.LogFormat, LogLevel: p.LoggingConfig.ApplicationLogLevel,
-		ReservedConcurrency: optional(p.ReservedConcurrentExecutions), InNetwork: len(p.VpcConfig.SubnetIds) > 0,
+		ReservedConcurrency: optional(p.ReservedConcurrentExecutions), InNetwork: len(p.VpcConfig.SubnetIDs) > 0,
 	}
 	if len(p.Architectures) == 1 {
 		f.Architecture = p.Architectures[0]
