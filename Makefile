@@ -4,9 +4,10 @@ SHELL       := /bin/bash -euo pipefail -c
 .DEFAULT_GOAL := help
 
 STAGE ?= dev
-# 1: with the Relational stack.
+# 1: with the Relational stack; proxy: and with an RDS Proxy, which production has anyway.
 RELATIONAL ?= 0
-CONTEXT := --context stage=$(STAGE) $(if $(filter 1,$(RELATIONAL)),--context relational=true)
+CONTEXT := --context stage=$(STAGE) $(if $(filter 1 proxy,$(RELATIONAL)),--context relational=true) \
+	$(if $(filter proxy,$(RELATIONAL)),--context relationalProxy=true)
 # Reload functions and infrastructure when their source is saved (dev).
 RELOAD ?= 1
 TOOLS := $(CURDIR)/.tools
@@ -29,7 +30,7 @@ help:
 	@echo
 	@sed -n 's/^## \([a-z-]*\): \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 	@echo
-	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RELATIONAL=1 (dev, synth, deploy: with the ledger and search), RESET=1 (dev: start from scratch), RELOAD=0 (dev: ignore what is saved), FILES="a.pdf b.png" (demo), ONLY="gateway signing" and SMALL=1 (bench).'
+	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RELATIONAL=1|proxy (dev, synth, deploy: with the ledger and search), RESET=1 (dev: start from scratch), RELOAD=0 (dev: ignore what is saved), FILES="a.pdf b.png" (demo), ONLY="gateway signing" and SMALL=1 (bench).'
 
 ## setup: install what the other commands need (they call it themselves)
 .PHONY: setup
