@@ -1,0 +1,230 @@
+// Package relational_test runs the stacks with the Relational one whole, behind the
+// stand-in of RDS Proxy: what is uploaded through the API becomes an entry of the ledger
+// and a hit of the search, with every grant of the stack's roles used and none missing.
+//
+// It synthesizes by itself, with what `make synth` has built in dist.
+package relational_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/stowage-dev/stowage/scripts/local/iam/privileges"
+	"github.com/stowage-dev/stowage/scripts/local/iam/usage"
+	"github.com/stowage-dev/stowage/scripts/local/template"
+)
+
+func TestWhatIsUploadedIsBookedFoundAndChecked(t *testing.T) {
+	record := filepath.Join(t.TempDir(), "usage.jsonl")
+	w := start(t, record)
+	for _, step := range []struct {
+		name string
+		run  func(*testing.T, *world)
+	}{
+		{"an upload is booked", isBooked},
+		{"an upload is found by its words", isFound},
+		{"pages go on with a sealed cursor", pagesGoOn},
+		{"an adjustment is booked once", isAdjusted},
+		{"another workspace sees nothing of it", isNotSeen},
+		{"what cannot be booked goes to the dead letters", isGivenUp},
+		{"the nightly check finds nothing wrong", isChecked},
+		{"no function may be another's user", isWhoItIs},
+		{"restarts of proxy and database are survived", isSurvived},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.run(t, w) }) {
+			return
+		}
+	}
+	lines, err := usage.Read(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wholeUsed(t, w.Model, lines)
+}
+
+func isBooked(t *testing.T, w *world) {
+	t.Helper()
+	u := w.put(t, "reports/q3.txt", "text/plain", "The annual turnover of the lighthouse keepers rose.")
+	for _, item := range w.items(t, "/v1/ledger/entries?object="+u.ObjectID, 2) {
+		entry, _ := item.(map[string]any)
+		if entry["object"] != u.ObjectID {
+			t.Errorf("entry = %v", entry)
+		}
+	}
+	status, statement := w.call(t, http.MethodGet, "/v1/ledger/statement?period="+time.Now().UTC().Format("2006-01"), "")
+	if status != http.StatusOK {
+		t.Errorf("statement: %d %v", status, statement)
+	}
+}
+
+func isFound(t *testing.T, w *world) {
+	t.Helper()
+	for _, words := range []string{"lighthouse", "q3", "reprots"} { // in the text, in the name, misspelt
+		hit, _ := w.items(t, "/v1/search?q="+url.QueryEscape(words), 1)[0].(map[string]any)
+		if hit["path"] != "reports/q3.txt" {
+			t.Errorf("%s: hit = %v", words, hit)
+		}
+	}
+}
+
+func pagesGoOn(t *testing.T, w *world) {
+	t.Helper()
+	_, first := w.call(t, http.MethodGet, "/v1/ledger/entries?limit=1", "")
+	cursor, _ := first["nextCursor"].(string)
+	if cursor == "" {
+		t.Fatalf("no cursor: %v", first)
+	}
+	if status, second := w.call(t, http.MethodGet, "/v1/ledger/entries?limit=1&cursor="+url.QueryEscape(cursor), ""); status != http.StatusOK || fmt.Sprint(second["items"]) == fmt.Sprint(first["items"]) {
+		t.Errorf("second page: %d %v", status, second)
+	}
+	if status, problem := w.call(t, http.MethodGet, "/v1/ledger/entries?limit=1&cursor="+url.QueryEscape(cursor[:len(cursor)-2]+"AA"), ""); status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
+		t.Errorf("a forged cursor: %d %v", status, problem)
+	}
+}
+
+func isAdjusted(t *testing.T, w *world) {
+	t.Helper()
+	body := `{"class":"INTELLIGENT_TIERING","bytes":10,"from":"2026-01-01T00:00:00Z","reason":"not counted"}`
+	status, first := w.call(t, http.MethodPost, "/v1/ledger/adjustments", body)
+	if status/100 != 2 {
+		t.Fatalf("%d %v", status, first)
+	}
+	if status, second := w.call(t, http.MethodPost, "/v1/ledger/adjustments", body); status/100 != 2 || second["id"] != first["id"] {
+		t.Errorf("again: %d %v, first %v", status, second, first)
+	}
+}
+
+func isNotSeen(t *testing.T, w *world) {
+	t.Helper()
+	token, _, err := w.Mint(t.Context(), "beta-user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.APIURL()+"/v1/search?q=lighthouse", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || strings.Contains(string(raw), "q3.txt") {
+		t.Errorf("%d %s, %v", resp.StatusCode, raw, err)
+	}
+}
+
+// isGivenUp sends the projector an event that no write of the catalog makes.
+func isGivenUp(t *testing.T, w *world) {
+	t.Helper()
+	dev := w.Dev(nil)
+	cfg := aws.Config{Region: dev.Region, BaseEndpoint: aws.String(dev.S3Endpoint), Credentials: credentials.NewStaticCredentialsProvider(dev.AccessKeyID, dev.SecretAccessKey, "")}
+	i := slices.IndexFunc(w.Model.Queues, func(q *template.Queue) bool { return q.ConstructPath == "Relational/LedgerEvents/Default/Resource" })
+	if i < 0 {
+		t.Fatal("there is no queue of the ledger")
+	}
+	if _, err := sqs.NewFromConfig(cfg).SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl: &w.Model.Queues[i].URL, MessageBody: aws.String(`{"detail-type":"dev.stowage.object.available","source":"stowage","detail":{"specversion":"1.0"}}`),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	role := w.role(t, "LedgerProjector")
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		lines, err := usage.Read(w.record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(lines, func(l usage.Line) bool { return l.Role == role && l.Action == "s3:PutObject" && l.Grant != nil }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the projector wrote no dead letter")
+		}
+	}
+}
+
+// isChecked runs the nightly check. It leaves alone what has just changed, so this is
+// about the books within themselves and about what the check may read.
+func isChecked(t *testing.T, w *world) {
+	t.Helper()
+	i := slices.IndexFunc(w.Model.Functions, func(f *template.Function) bool { return strings.HasPrefix(f.ConstructPath, "Relational/LedgerCheck/") })
+	if i < 0 {
+		t.Fatal("there is no function that checks")
+	}
+	r, err := w.Host.Invoke(t.Context(), w.Model.Functions[i].ARN, []byte("{}"))
+	if err != nil || r.FunctionError != "" {
+		t.Fatalf("%s, %v", r.Payload, err)
+	}
+	var report struct{ Objects, Imbalances, Differences int }
+	if err := json.Unmarshal(r.Payload, &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Objects == 0 || report.Imbalances != 0 || report.Differences != 0 {
+		t.Errorf("report = %+v", report)
+	}
+}
+
+// isWhoItIs connects as the users of other functions.
+func isWhoItIs(t *testing.T, w *world) {
+	t.Helper()
+	proxy, cluster := w.Model.Proxies[0].Endpoint, w.Model.Databases[0].Writer
+	for _, tt := range []struct {
+		construct, endpoint, user string
+		allowed                   bool
+	}{
+		{"LedgerApi", proxy, "ledger_api", true}, {"LedgerApi", proxy, "ledger_writer", false}, {"LedgerApi", proxy, "postgres", false},
+		{"LedgerApi", cluster, "ledger_api", false}, {"LedgerCheck", proxy, "ledger_api", false}, {"DbMigrate", cluster, "postgres", true},
+		{"DbMigrate", proxy, "postgres", false},
+	} {
+		if err := w.connect(t, tt.construct, tt.endpoint, tt.user); (err == nil) != tt.allowed {
+			t.Errorf("%s as %s at %s: %v", tt.construct, tt.user, tt.endpoint, err)
+		}
+	}
+}
+
+func isSurvived(t *testing.T, w *world) {
+	t.Helper()
+	u := w.put(t, "reports/q4.txt", "text/plain", "The keepers moved inland.")
+	for _, restart := range []func(context.Context) error{w.Databases[0].Pooler.Restart, w.Databases[0].Engine.Restart} {
+		if err := restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.items(t, "/v1/ledger/entries?object="+u.ObjectID, 2)
+	w.items(t, "/v1/search?q=inland", 1)
+}
+
+// wholeUsed compares what the roles of the Relational stack are granted with what was
+// used of it. Denials are those that isWhoItIs asked for.
+func wholeUsed(t *testing.T, m *template.Model, lines []usage.Line) {
+	t.Helper()
+	own := *m
+	own.Roles = slices.DeleteFunc(slices.Clone(m.Roles), func(r *template.Role) bool { return !strings.HasPrefix(r.ConstructPath, "Relational/") })
+	lines = slices.DeleteFunc(lines, func(l usage.Line) bool { return l.Denial != nil && strings.HasSuffix(l.Denial.Principal, "/test") })
+	report, err := privileges.New(&own, lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	if err := report.Write(&table); err != nil {
+		t.Fatal(err)
+	}
+	if count := report.Count(); !count.OK() || count.Roles != 5 {
+		t.Errorf("%s\n%s", table.String(), count)
+	}
+}
