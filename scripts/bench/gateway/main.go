@@ -131,11 +131,13 @@ func (b *bench) speeds(ctx context.Context, p plan, out io.Writer) (missed, err 
 }
 
 // inTurn makes a call by each path n times, one path after the other, and gives each path's median. What
-// else the machine does meanwhile, it does to all.
+// else the machine does meanwhile, it does to all. Each round begins with another path, so that what one
+// leaves behind, such as pages that the disk has yet to write, is not always the same one's burden.
 func inTurn(ctx context.Context, n int, call func(ctx context.Context, path int) error) ([]time.Duration, error) {
 	took := make([][]time.Duration, len(paths()))
 	for round := range n + n/10 + 1 { // the first tenth is for warming up
-		for path := range took {
+		for i := range took {
+			path := (round + i) % len(took)
 			begun := time.Now()
 			if err := call(ctx, path); err != nil {
 				return nil, fmt.Errorf("%s: %w", paths()[path], err)
