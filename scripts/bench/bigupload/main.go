@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -76,7 +77,8 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer func() { _ = os.Remove(file) }()
-	stack, err := target.StartLocal(ctx, o.local, filepath.Join(".stowage", "bench"), io.Discard)
+	state := filepath.Join(".stowage", "bench")
+	stack, err := target.StartLocal(ctx, o.local, state, io.Discard)
 	if err != nil {
 		return err
 	}
@@ -84,7 +86,7 @@ func run(ctx context.Context, o options) error {
 	if benchErr == nil && o.check {
 		benchErr = missed
 	}
-	return errors.Join(benchErr, stack.Stop())
+	return errors.Join(benchErr, stack.Stop(), os.RemoveAll(state)) // which holds the file several times
 }
 
 // measure returns which figures were missed.
@@ -92,6 +94,9 @@ func measure(ctx context.Context, stack *target.Local, file string, o options) (
 	token, err := stack.Alpha(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
+	}
+	if err := raiseQuota(ctx, stack.API, token, 8*o.size); err != nil {
+		return nil, err
 	}
 	env := append(os.Environ(), "BIGUPLOAD_API="+stack.API, "BIGUPLOAD_TOKEN="+token, "BIGUPLOAD_FILE="+file)
 	ratio, rss, err := compare(ctx, o, env)
@@ -112,6 +117,28 @@ func measure(ctx context.Context, stack *target.Local, file string, o options) (
 		missed = errors.Join(missed, fmt.Errorf("%d parts were sent again, want at most %d", again, most))
 	}
 	return missed, nil
+}
+
+// raiseQuota lets the workspace hold so many bytes: what is deleted counts until it is purged.
+func raiseQuota(ctx context.Context, api, token string, size int64) error {
+	body := fmt.Sprintf(`{"bytes":%d,"objects":100,"openUploads":100,"maxObjectBytes":%d}`, size, size)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, api+"/v1/workspaces/alpha/quota", strings.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("raise the quota: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Stowage-Workspace", "alpha")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("raise the quota: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(res.Body)
+		return fmt.Errorf("raise the quota: the API answered %d %s", res.StatusCode, text)
+	}
+	return nil
 }
 
 // compare runs the raw loop, the client and the raw loop again, so that neither gains
@@ -162,7 +189,7 @@ func sender(ctx context.Context, how string, workers int, env []string) (time.Du
 }
 
 func connect(sender *http.Client) (*client.Client, error) {
-	return client.New(os.Getenv("BIGUPLOAD_API"), client.StaticToken(os.Getenv("BIGUPLOAD_TOKEN")), &client.Options{Workspace: "alpha", HTTPClient: sender}) //nolint:wrapcheck // it says what it cannot use
+	return client.New(os.Getenv("BIGUPLOAD_API"), client.StaticToken(os.Getenv("BIGUPLOAD_TOKEN")), &client.Options{Workspace: "alpha", HTTPClient: sender})
 }
 
 func send(ctx context.Context, how string, workers int) error {
