@@ -86,6 +86,8 @@ func (s *Service) addScanning() {
 		MaxConcurrency: jsii.Number(s.settings.IngestConcurrency),
 		Queue:          s.verdicts,
 	})
+	// What is infected gives back the path that it owned in quarantine.
+	s.data.Catalog.Grant(s.Ingest.Role(), "dynamodb:DeleteItem")
 	s.Ingest.SetEnvironment("STOWAGE_SCANNER", jsii.String(scanner))
 	s.Ingest.SetEnvironment("STOWAGE_VERDICT_QUEUE_ARN", s.verdicts.Queue().QueueArn())
 	if scanner == scannerGuardDuty {

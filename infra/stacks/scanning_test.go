@@ -76,6 +76,9 @@ func TestVerdictsReachIngest(t *testing.T) {
 			if v := ingest.property("Environment.Variables").(map[string]any); v["STOWAGE_SCANNER"] != name || !refersTo(v["STOWAGE_VERDICT_QUEUE_ARN"], queue.id) {
 				t.Errorf("s3-ingest is told %v", v)
 			}
+			if !strings.Contains(fmt.Sprint(service.one(t, "Service/S3Ingest/Role/DefaultPolicy/Resource").property("PolicyDocument")), "dynamodb:DeleteItem") {
+				t.Error("s3-ingest may not free the path of what is infected")
+			}
 			var watched []string
 			for _, alarm := range service.all("AWS::CloudWatch::Alarm") {
 				metric, _ := alarm.property("MetricName").(string)
