@@ -63,7 +63,7 @@ func (db *DB) Holdings(ctx context.Context, objects []ObjectID) (map[ObjectID]le
 		in.Objects = append(in.Objects, o.ID)
 	}
 	held := map[ObjectID]ledger.Fact{}
-	t := transaction{name: "Holdings"}
+	t := transaction{name: "Holdings", single: true}
 	t.do = func(ctx context.Context, q *queries.Queries) error {
 		rows, err := q.HoldingsOf(ctx, in)
 		if err != nil {
@@ -94,7 +94,7 @@ type Total struct {
 // Totals returns what every workspace holds by the ledger.
 func (db *DB) Totals(ctx context.Context) (map[string]Total, error) {
 	totals := map[string]Total{}
-	t := transaction{name: "Totals"}
+	t := transaction{name: "Totals", single: true}
 	t.do = func(ctx context.Context, q *queries.Queries) error {
 		rows, err := q.HoldingTotals(ctx)
 		if err != nil {
@@ -120,7 +120,7 @@ func (db *DB) Totals(ctx context.Context) (map[string]Total, error) {
 // given id on.
 func (db *DB) HeldAfter(ctx context.Context, workspace, after string, limit int) ([]ledger.Fact, error) {
 	var facts []ledger.Fact
-	t := transaction{name: "HeldAfter"}
+	t := transaction{name: "HeldAfter", single: true}
 	t.do = func(ctx context.Context, q *queries.Queries) error {
 		rows, err := q.HoldingsAfter(ctx, queries.HoldingsAfterParams{Workspace: workspace, After: after, Page: int32(limit)})
 		if err != nil {

@@ -83,6 +83,8 @@ type transaction struct {
 	// do works with queries. Those that return nothing are only queued: they travel with
 	// the next one that returns something, or with the commit.
 	do func(ctx context.Context, q *queries.Queries) error
+	// single tells that do reads with one query alone: one round trip serves it all.
+	single bool
 }
 
 // write runs t on the writer. t.do may run several times, also after it has been
@@ -111,7 +113,7 @@ func (db *DB) once(ctx context.Context, pool *pgxpool.Pool, t transaction) error
 		return acquireError{err}
 	}
 	defer conn.Release() // destroys a connection that is broken or within a transaction
-	p := &pipeline{conn: conn.Conn(), batch: &pgx.Batch{}}
+	p := &pipeline{conn: conn.Conn(), batch: &pgx.Batch{}, single: t.single}
 	p.batch.Queue("-- name: Begin\n" + string(t.begin))
 	q := queries.New(p)
 	if len(t.workspaces) > 0 {
@@ -121,7 +123,10 @@ func (db *DB) once(ctx context.Context, pool *pgxpool.Pool, t transaction) error
 		p.rollback(ctx)
 		return err
 	}
-	p.queue("-- name: Commit\ncommit")
+	if p.committed {
+		return nil
+	}
+	p.queue(commitSQL)
 	if err := p.flush(ctx); err != nil {
 		p.rollback(ctx)
 		return commitFailure(err)
@@ -131,3 +136,6 @@ func (db *DB) once(ctx context.Context, pool *pgxpool.Pool, t transaction) error
 
 // enterSQL is the query Enter of queries/ledger.sql, whose result nobody waits for.
 const enterSQL = "-- name: Enter\nSELECT stowage.enter($1::text[])"
+
+// commitSQL ends a transaction.
+const commitSQL = "-- name: Commit\ncommit"

@@ -35,7 +35,7 @@ func (db *DB) Entries(ctx context.Context, workspace string, f EntryFilter, befo
 	if before <= 0 {
 		before = math.MaxInt64
 	}
-	t := transaction{name: "Entries", workspaces: []string{workspace}}
+	t := transaction{name: "Entries", single: true, workspaces: []string{workspace}}
 	t.do = func(ctx context.Context, q *queries.Queries) error {
 		rows, err := listEntries(ctx, q, workspace, f, before, limit+1)
 		if err != nil {

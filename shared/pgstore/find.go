@@ -51,7 +51,7 @@ func (db *DB) Find(ctx context.Context, workspace string, query search.Query, f 
 		in.FromRank, in.FromObject = &from.Rank, &from.Object
 	}
 	words := query.Words()
-	t := transaction{name: "Find", workspaces: []string{workspace}}
+	t := transaction{name: "Find", single: true, workspaces: []string{workspace}}
 	t.do = func(ctx context.Context, q *queries.Queries) error {
 		rows, err := q.Find(ctx, in)
 		if err != nil {
@@ -102,7 +102,7 @@ func matched(pieces []search.Piece) bool {
 // similar one that some name or tag has.
 func (db *DB) Nearest(ctx context.Context, workspace string, words []string) (map[string]string, error) {
 	meant := map[string]string{}
-	t := transaction{name: "Nearest", workspaces: []string{workspace}}
+	t := transaction{name: "Nearest", single: true, workspaces: []string{workspace}}
 	t.do = func(ctx context.Context, q *queries.Queries) error {
 		rows, err := q.Nearest(ctx, queries.NearestParams{Workspace: workspace, Words: words})
 		if err != nil {

@@ -86,7 +86,7 @@ func (f *front) credentials(tb testing.TB) aws.CredentialsProvider {
 
 func (f *front) config(d *pgtest.Database, role string, password pgstore.Passwords) pgstore.Config {
 	cfg := d.Config(role)
-	cfg.Settings.Host, cfg.Password = f.Address(), password // a port in the host wins
+	cfg.Host, cfg.Password = f.Address(), password // a port in the host wins
 	return cfg
 }
 
@@ -258,7 +258,7 @@ func TestDatabaseThatDoesNotAnswer(t *testing.T) {
 	defer l.Close()
 	d := pgtest.New(t)
 	cfg := d.Config(pgtest.API)
-	cfg.Settings.Host = l.Addr().String()
+	cfg.Host = l.Addr().String()
 	cfg.Patience, cfg.ConnectTimeout = time.Second, 300*time.Millisecond
 	begun := time.Now()
 	_, _, err = pgtest.Open(t, cfg).Entries(t.Context(), "alpha", pgstore.EntryFilter{}, 0, 10)

@@ -48,7 +48,7 @@ func (k *CursorKeys) get(ctx context.Context, age time.Duration) (*cursor.Ring, 
 		return k.ring, nil
 	}
 	var secrets [][]byte
-	err := k.db.read(ctx, transaction{name: "CursorKeys", do: func(ctx context.Context, q *queries.Queries) error {
+	err := k.db.read(ctx, transaction{name: "CursorKeys", single: true, do: func(ctx context.Context, q *queries.Queries) error {
 		var err error
 		if secrets, err = q.CursorKeys(ctx); err != nil {
 			return fmt.Errorf("read the cursor keys: %w", err)

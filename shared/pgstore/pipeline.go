@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +18,10 @@ type pipeline struct {
 	conn  *pgx.Conn
 	batch *pgx.Batch
 	sent  bool // something was, so that there may be a transaction to end
+	// single lets the commit travel with the first query that returns something: there is
+	// no other, and it changes nothing.
+	single    bool
+	committed bool
 }
 
 var _ queries.DBTX = (*pipeline)(nil)
@@ -32,7 +37,12 @@ func (p *pipeline) Exec(_ context.Context, sql string, args ...any) (pgconn.Comm
 // Query sends what is queued and the query, and returns the query's rows.
 func (p *pipeline) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	p.queue(sql, args...)
-	results, err := p.send(ctx, p.batch.Len()-1)
+	before := p.batch.Len() - 1
+	if p.single {
+		p.queue(commitSQL)
+		p.committed = true
+	}
+	results, err := p.send(ctx, before)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +156,7 @@ func (r oneRow) Scan(dest ...any) error {
 		return pgx.ErrNoRows
 	}
 	if err := r.rows.Scan(dest...); err != nil {
-		return err
+		return fmt.Errorf("read a row: %w", err)
 	}
 	r.rows.Close()
 	return r.rows.Err()

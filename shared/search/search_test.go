@@ -59,12 +59,12 @@ func TestParse(t *testing.T) {
 
 func TestCorrect(t *testing.T) {
 	t.Parallel()
-	q, err := search.Parse(`anual "quartly report" -drafft`)
+	q, err := search.Parse(`anuual "quartly report" -drafft`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fixed, changed := q.Correct(map[string]string{"anual": "annual", "quartly": "quarterly", "drafft": "draft", "report": "report"})
-	if want := `annual "quarterly report" -drafft`; !changed || fixed.String() != want || q.String() != `anual "quartly report" -drafft` {
+	fixed, changed := q.Correct(map[string]string{"anuual": "annual", "quartly": "quarterly", "drafft": "draft", "report": "report"})
+	if want := `annual "quarterly report" -drafft`; !changed || fixed.String() != want || q.String() != `anuual "quartly report" -drafft` {
 		t.Errorf("%q, %t from %q, want %q", fixed, changed, q, want)
 	}
 	if _, changed := q.Correct(nil); changed {

@@ -97,7 +97,7 @@ func TestPages(t *testing.T) {
 		"/v1/search?q=report&limit=3": 7, "/v1/search?q=reprot&limit=3": 7,
 	} {
 		seen, next := map[any]bool{}, ""
-		for pages := 0; pages < 20; pages++ {
+		for range 20 {
 			page := w.must(t, reader, "GET", path+"&cursor="+next, nil, 200)
 			for _, i := range page.items() {
 				if seen[i["id"]] {
@@ -220,7 +220,7 @@ func TestDatabaseAsleep(t *testing.T) {
 	}
 	defer l.Close()
 	cfg := w.database.Config(pgtest.API)
-	cfg.Settings.Host = l.Addr().String()
+	cfg.Host = l.Addr().String()
 	cfg.Patience, cfg.ConnectTimeout = 500*time.Millisecond, 200*time.Millisecond
 	w.deps.Ledger = pgtest.Open(t, cfg)
 	w.handler = ledgerapi.New(w.deps)

@@ -290,7 +290,7 @@ func (c *check) confirm(ctx context.Context, lone []ledger.Fact) error {
 	}
 	select {
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the invocation ends
+		return ctx.Err()
 	case <-time.After(c.Recheck):
 	}
 	for some := range slices.Chunk(lone, lookups) {
