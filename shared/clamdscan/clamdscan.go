@@ -134,7 +134,7 @@ func fill(body io.Reader, chunk []byte) (n int, err error) {
 		read, err = body.Read(chunk[n:])
 		n += read
 	}
-	return n, err
+	return n, err //nolint:wrapcheck // the caller tells the end from an error
 }
 
 // interpret reads clamd's answer to INSTREAM.

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stowage-dev/stowage/scripts/local/engines/clamdtest"
 	"github.com/stowage-dev/stowage/shared/clamdscan"
-	"github.com/stowage-dev/stowage/shared/clamdscan/clamdtest"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/scan"
 )
@@ -165,14 +165,14 @@ func TestWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done) })
-	read := func(c net.Conn) { io.CopyN(io.Discard, c, 10+4+5+4) } //nolint:errcheck // what is said then counts
+	read := func(c net.Conn) { io.CopyN(io.Discard, c, 10+4+5+4) }
 	for name, talk := range map[string]func(net.Conn){
 		"hangs up":          func(net.Conn) {},
 		"reads and is mute": read,
 		"says nothing":      func(net.Conn) { <-done },
-		"half an answer":    func(c net.Conn) { read(c); io.WriteString(c, "stream: O") },      //nolint:errcheck // as above
-		"OK of what":        func(c net.Conn) { read(c); io.WriteString(c, "OK\x00") },         //nolint:errcheck // as above
-		"another protocol":  func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n") }, //nolint:errcheck // as above
+		"half an answer":    func(c net.Conn) { read(c); io.WriteString(c, "stream: O") },
+		"OK of what":        func(c net.Conn) { read(c); io.WriteString(c, "OK\x00") },
+		"another protocol":  func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,10 +14,10 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/stowage-dev/stowage/functions/internal/scanner"
+	"github.com/stowage-dev/stowage/scripts/local/engines/clamdtest"
 	"github.com/stowage-dev/stowage/shared/batch"
 	"github.com/stowage-dev/stowage/shared/boot"
 	"github.com/stowage-dev/stowage/shared/clamdscan"
-	"github.com/stowage-dev/stowage/shared/clamdscan/clamdtest"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/observe"

@@ -34,6 +34,7 @@ func main() {
 	warm := flag.Int("warm", 60, "batches that do not count, before the first round")
 	large := flag.Bool("large", false, "measure calls and memory for a large object instead")
 	size := flag.Int64("gib", 5, "with -large: its size")
+	check := flag.Bool("check", true, "fail when the figure is not reached")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -41,7 +42,11 @@ func main() {
 	if *large {
 		err = compareSizes(ctx, *size<<30)
 	} else {
-		err = comparePeers(ctx, *rounds, *batches, *warm)
+		var ratio float64
+		ratio, err = comparePeers(ctx, *rounds, *batches, *warm)
+		if err == nil && *check && ratio > mostRatio {
+			err = fmt.Errorf("the ratio is %.2f, the most is %.2f", ratio, mostRatio)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "ingest:", err)
@@ -50,22 +55,22 @@ func main() {
 	}
 }
 
-func comparePeers(ctx context.Context, rounds, batches, warm int) (err error) {
+func comparePeers(ctx context.Context, rounds, batches, warm int) (ratio float64, err error) {
 	if rounds < 1 || batches < 1 {
-		return fmt.Errorf("-rounds is %d and -batches %d, want at least 1", rounds, batches)
+		return 0, fmt.Errorf("-rounds is %d and -batches %d, want at least 1", rounds, batches)
 	}
 	dir, err := os.MkdirTemp("", "ingest-")
 	if err != nil {
-		return fmt.Errorf("make a directory: %w", err)
+		return 0, fmt.Errorf("make a directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	function, peer := filepath.Join(dir, "s3-ingest"), filepath.Join(dir, "peer.cjs")
 	if err := errors.Join(buildFunction(ctx, function), buildPeer(ctx, peer)); err != nil {
-		return err
+		return 0, err
 	}
 	e, err := startEngines(ctx, dir, "bench-go", "bench-ts")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
 	subjects := []*subject{
@@ -79,24 +84,27 @@ func comparePeers(ctx context.Context, rounds, batches, warm int) (err error) {
 	}()
 	for _, s := range subjects {
 		if err := s.start(ctx, e.dynamodb.Endpoint(), e.s3.Endpoint()); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	return measure(ctx, subjects, rounds, batches, warm)
 }
 
-// measure runs the rounds and prints the medians and their ratio.
-func measure(ctx context.Context, subjects []*subject, rounds, batches, warm int) error {
+// mostRatio is the figure to hold.
+const mostRatio = 0.35
+
+// measure runs the rounds, prints the medians and returns their ratio.
+func measure(ctx context.Context, subjects []*subject, rounds, batches, warm int) (float64, error) {
 	for _, s := range subjects {
 		if _, err := s.round(ctx, warm); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for range rounds {
 		for _, s := range subjects {
 			used, err := s.round(ctx, batches)
 			if err != nil {
-				return err
+				return 0, err
 			}
 			s.each = append(s.each, used)
 		}
@@ -105,8 +113,9 @@ func measure(ctx context.Context, subjects []*subject, rounds, batches, warm int
 	for _, s := range subjects {
 		fmt.Printf("%-24s %8.0f us\n", s.name, float64(s.median().Nanoseconds())/1000)
 	}
-	fmt.Printf("%-24s %8.2f (at most 0.35)\n", "ratio", float64(subjects[0].median())/float64(subjects[1].median()))
-	return nil
+	ratio := float64(subjects[0].median()) / float64(subjects[1].median())
+	fmt.Printf("%-24s %8.2f (at most %.2f)\n", "ratio", ratio, mostRatio)
+	return ratio, nil
 }
 
 func (s *subject) median() time.Duration {

@@ -40,10 +40,10 @@ type load struct {
 
 // change is a call that deletes an object, or brings it back.
 type change struct {
-	to         object.State
-	begun      time.Time
-	ended      time.Time // zero: nobody knows whether it had an effect, or will have
-	refused    bool      // it had none
+	to      object.State
+	begun   time.Time
+	ended   time.Time // zero: nobody knows whether it had an effect, or will have
+	refused bool      // it had none
 }
 
 // expected is what must become of an upload.

@@ -23,10 +23,10 @@ import (
 
 	samples "github.com/stowage-dev/stowage/events"
 	"github.com/stowage-dev/stowage/scripts/local/bus"
+	"github.com/stowage-dev/stowage/scripts/local/engines/clamdtest"
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 	"github.com/stowage-dev/stowage/scripts/local/seed"
 	"github.com/stowage-dev/stowage/scripts/local/stack"
-	"github.com/stowage-dev/stowage/shared/clamdscan/clamdtest"
 	"github.com/stowage-dev/stowage/shared/client"
 	"github.com/stowage-dev/stowage/shared/guarddutyscan"
 )
