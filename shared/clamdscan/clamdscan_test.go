@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stowage-dev/stowage/scripts/local/engines/clamdtest"
+	"github.com/stowage-dev/stowage/scripts/clamdtest"
 	"github.com/stowage-dev/stowage/shared/clamdscan"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/scan"

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/stowage-dev/stowage/functions/internal/scanner"
-	"github.com/stowage-dev/stowage/scripts/local/engines/clamdtest"
+	"github.com/stowage-dev/stowage/scripts/clamdtest"
 	"github.com/stowage-dev/stowage/shared/batch"
 	"github.com/stowage-dev/stowage/shared/boot"
 	"github.com/stowage-dev/stowage/shared/clamdscan"

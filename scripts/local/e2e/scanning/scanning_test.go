@@ -22,8 +22,8 @@ import (
 	"time"
 
 	samples "github.com/stowage-dev/stowage/events"
+	"github.com/stowage-dev/stowage/scripts/clamdtest"
 	"github.com/stowage-dev/stowage/scripts/local/bus"
-	"github.com/stowage-dev/stowage/scripts/local/engines/clamdtest"
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 	"github.com/stowage-dev/stowage/scripts/local/seed"
 	"github.com/stowage-dev/stowage/scripts/local/stack"
