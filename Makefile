@@ -15,7 +15,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
 
 # What the assembly is made from: a change to any of these synthesizes anew.
-SOURCES := $(shell find functions shared infra scripts/build -name '*.go' -not -name '*_test.go' 2>/dev/null) cdk.json go.mod go.sum
+SOURCES := $(shell find functions shared infra scripts/build \( -name '*.go' -o -name '*.sql' \) -not -name '*_test.go' 2>/dev/null) cdk.json go.mod go.sum
 
 export GOFLAGS += -buildvcs=false
 # The CDK library warns at length about Node versions that it runs on well.

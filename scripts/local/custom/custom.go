@@ -67,12 +67,14 @@ type record struct {
 	Properties  json.RawMessage `json:"properties"`
 }
 
-// Runner runs custom resources. Calls of Apply must not overlap.
+// Runner runs custom resources. It is safe for concurrent use.
 type Runner struct {
 	cfg     Config
 	server  *http.Server
 	address string
-	records map[string]record
+
+	applying sync.Mutex // guards records
+	records  map[string]record
 
 	mu      sync.Mutex // guards waiting
 	waiting map[string]chan<- answer
@@ -96,7 +98,7 @@ func Open(cfg Config) (*Runner, error) {
 		err = json.Unmarshal(raw, &r.records)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read what custom resources there are in %s: %w", cfg.StatePath, err)
+		return nil, fmt.Errorf("read what custom resources there are: %s: %w; remove it, so that they are created again, or start from scratch with RESET=1", cfg.StatePath, err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -119,6 +121,8 @@ func (r *Runner) Close() error {
 // Apply brings what there is into step with what is declared, and stops at the first
 // resource that cannot be.
 func (r *Runner) Apply(ctx context.Context, declared []Resource) error {
+	r.applying.Lock()
+	defer r.applying.Unlock()
 	wanted := map[string]bool{}
 	for _, resource := range ordered(declared) {
 		wanted[resource.key()] = true
@@ -129,6 +133,24 @@ func (r *Runner) Apply(ctx context.Context, declared []Resource) error {
 	for _, key := range slices.Sorted(maps.Keys(r.records)) {
 		if !wanted[key] {
 			r.forget(ctx, key)
+		}
+	}
+	return nil
+}
+
+// Again updates the resources of a function that has been changed, as though their
+// properties had been, which change with the function's code.
+func (r *Runner) Again(ctx context.Context, functionARN string, declared []Resource) error {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	for _, resource := range ordered(declared) {
+		if resource.FunctionARN != functionARN {
+			continue
+		}
+		had := r.records[resource.key()]
+		_, err := r.ask(ctx, resource, request{RequestType: update, PhysicalResourceId: had.PhysicalID, OldResourceProperties: had.Properties})
+		if err != nil {
+			return fmt.Errorf("custom resource %s (%s): %w", resource.Path, resource.Type, err)
 		}
 	}
 	return nil

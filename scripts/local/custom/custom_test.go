@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -89,6 +90,36 @@ func TestAResourceIsAskedForOnlyWhenItChanges(t *testing.T) {
 	}
 	if old, ok := p.asked[1]["OldResourceProperties"].(map[string]any); !ok || old["v"] != 1.0 || p.asked[1]["PhysicalResourceId"] != "one" || p.asked[1]["StackId"] != "arn:App" {
 		t.Errorf("update = %v", p.asked[1])
+	}
+}
+
+func TestAChangedFunctionIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	p := &provider{status: "SUCCESS", physical: "one"}
+	r := open(t, filepath.Join(t.TempDir(), "custom.json"), p)
+	declared := []custom.Resource{resource("A", `{"v":1}`)}
+	if err := r.Apply(t.Context(), declared); err != nil {
+		t.Fatal(err)
+	}
+	for _, function := range []string{"arn:other", "arn:f"} {
+		if err := r.Again(t.Context(), function, declared); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := p.types(); !slices.Equal(got, []string{"Create", "Update"}) {
+		t.Errorf("asked for %v", got)
+	}
+}
+
+func TestDamagedStateIsNamedWithAWayOut(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "custom.json")
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := custom.Open(custom.Config{StatePath: path})
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "RESET=1") {
+		t.Errorf("error = %v", err)
 	}
 }
 

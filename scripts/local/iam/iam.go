@@ -8,7 +8,7 @@
 // that names it, never a statement that silently does not apply.
 //
 // All accounts are one: there are no service or resource control policies, no
-// groups, no federation and no VPC endpoint policies. A request of another
+// groups and no federation. A request of another
 // account's principal is decided as AWS does: both sides must allow it.
 //
 // Policies are immutable after Parse; everything is safe for concurrent use.

@@ -28,11 +28,16 @@ func (s *Stack) defineAccess(m *template.Model) error {
 	if err = errors.Join(err, errors.Join(p.errs...)); err != nil {
 		return fmt.Errorf("read the policies: %w", err)
 	}
+	network, err := readNetwork(m)
+	if err != nil {
+		return fmt.Errorf("read the policies: %w", err)
+	}
 	former := s.access.Swap(a)
 	if err := s.checkAccess(m); err != nil {
 		s.access.Store(former)
 		return err
 	}
+	s.network.Store(&network)
 	return nil
 }
 

@@ -35,7 +35,26 @@ func (s *Stack) startCustomResources(ctx context.Context) error {
 	return s.progress.step("running custom resources", func() error { return s.applyCustomResources(ctx, s.Model) })
 }
 
+// provideAgain has a function whose code has been changed do again what its custom
+// resources ask for: a migration that was just written, for one.
+func (s *Stack) provideAgain(ctx context.Context, function string) error {
+	m := s.present.Load()
+	for _, f := range m.Functions {
+		if f.Name == function {
+			return s.custom.Again(ctx, f.ARN, customResources(m))
+		}
+	}
+	return nil
+}
+
 func (s *Stack) applyCustomResources(ctx context.Context, m *template.Model) error {
+	if err := s.custom.Apply(ctx, customResources(m)); err != nil {
+		return fmt.Errorf("%w; the function's log is in %s", err, s.state.logs())
+	}
+	return nil
+}
+
+func customResources(m *template.Model) []custom.Resource {
 	var declared []custom.Resource
 	for _, r := range m.CustomResources {
 		declared = append(declared, custom.Resource{
@@ -43,8 +62,5 @@ func (s *Stack) applyCustomResources(ctx context.Context, m *template.Model) err
 			Properties: r.Properties, Timeout: r.Timeout, DependsOn: r.DependsOn,
 		})
 	}
-	if err := s.custom.Apply(ctx, declared); err != nil {
-		return fmt.Errorf("%w; the function's log is in %s", err, s.state.logs())
-	}
-	return nil
+	return declared
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -231,21 +230,4 @@ func (s *Stack) trust(env map[string]string) map[string]string {
 		env["SSL_CERT_FILE"] = s.authority.Path()
 	}
 	return env
-}
-
-// reach refuses calls that a function in a network could not make: there it would wait
-// until its time-out.
-func (s *Stack) reach(ctx context.Context, c *gateway.Call) *gateway.Denial {
-	if c.Caller == nil || c.Caller.Function == "" {
-		return nil
-	}
-	m := s.present.Load()
-	in := slices.ContainsFunc(m.Functions, func(f *template.Function) bool { return f.Name == c.Caller.Function && f.InNetwork })
-	if !in || slices.ContainsFunc(m.NetworkEndpoints, func(e template.NetworkEndpoint) bool { return e.Service == c.Service }) {
-		return nil
-	}
-	s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "on AWS this call would wait until it is given up",
-		slog.String("function", c.Caller.Function), slog.String("service", c.Service), slog.String("operation", c.Name))
-	return &gateway.Denial{Status: 503, Code: "EndpointUnreachable",
-		Message: fmt.Sprintf("%s stands in a network that has no endpoint of %s: on AWS this call would wait until it is given up", c.Caller.Function, c.Service)}
 }

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/rds/auth"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -35,10 +37,12 @@ func withDatabase(a stacktest.App, status string) map[string]any {
 		return stacktest.Resource("AWS::IAM::Policy", object{"PolicyName": name, "Roles": []object{stacktest.Ref(role)}, "PolicyDocument": stacktest.Statements(statements...)})
 	}
 	for name, resource := range map[string]object{
-		"Network":    stacktest.Resource("AWS::EC2::VPC", object{"CidrBlock": "10.0.0.0/16"}),
-		"Subnet":     stacktest.Resource("AWS::EC2::Subnet", object{"VpcId": stacktest.Ref("Network"), "AvailabilityZone": object{"Fn::Select": []any{0, object{"Fn::GetAZs": ""}}}}),
-		"Group":      stacktest.Resource("AWS::EC2::SecurityGroup", object{"VpcId": stacktest.Ref("Network")}),
-		"ToS3":       stacktest.Resource("AWS::EC2::VPCEndpoint", object{"VpcId": stacktest.Ref("Network"), "VpcEndpointType": "Gateway", "ServiceName": "com.amazonaws.eu-west-1.s3"}),
+		"Network": stacktest.Resource("AWS::EC2::VPC", object{"CidrBlock": "10.0.0.0/16"}),
+		"Subnet":  stacktest.Resource("AWS::EC2::Subnet", object{"VpcId": stacktest.Ref("Network"), "AvailabilityZone": object{"Fn::Select": []any{0, object{"Fn::GetAZs": ""}}}}),
+		"Group":   stacktest.Resource("AWS::EC2::SecurityGroup", object{"VpcId": stacktest.Ref("Network")}),
+		"ToS3": stacktest.Resource("AWS::EC2::VPCEndpoint", object{"VpcId": stacktest.Ref("Network"), "VpcEndpointType": "Gateway", "ServiceName": "com.amazonaws.eu-west-1.s3",
+			"PolicyDocument": stacktest.Statements(object{"Effect": "Allow", "Principal": object{"AWS": "*"}, "Action": "s3:GetObject", "Resource": "*",
+				"Condition": object{"StringEquals": object{"aws:PrincipalAccount": stacktest.Ref("AWS::AccountId")}}})}),
 		"Parameters": stacktest.Resource("AWS::RDS::DBClusterParameterGroup", object{"Description": "d", "Family": "aurora-postgresql17", "Parameters": object{"rds.force_ssl": "1", "log_lock_waits": "1"}}),
 		"Cluster": stacktest.Resource("AWS::RDS::DBCluster", object{"Engine": "aurora-postgresql", "EngineVersion": "17.7", "DatabaseName": "books", "MasterUsername": "postgres",
 			"MasterUserAuthenticationType": "iam-db-auth", "EnableIAMDatabaseAuthentication": true, "DBClusterParameterGroupName": stacktest.Ref("Parameters"),
@@ -54,7 +58,7 @@ func withDatabase(a stacktest.App, status string) map[string]any {
 		"ReadProxy": stacktest.Resource("AWS::RDS::DBProxyEndpoint", object{"DBProxyName": stacktest.Ref("Proxy"), "DBProxyEndpointName": "books-r", "TargetRole": "READ_ONLY"}),
 		"RoleMay": allow("Database", "Role",
 			object{"Effect": "Allow", "Action": "rds-db:connect", "Resource": []object{user(proxyID, "postgres"), user(proxyID, "rdsadmin"), user(stacktest.GetAtt("Cluster", "DBClusterResourceId"), "postgres")}},
-			object{"Effect": "Allow", "Resource": "*", "Action": []string{"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+			object{"Effect": "Allow", "Resource": "*", "Action": []string{"s3:GetObject", "s3:PutObject", "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
 				"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"}}),
 		"Migrations": stacktest.Resource("Custom::Migrations", object{"ServiceToken": stacktest.GetAtt("Migrate", "Arn"), "ServiceTimeout": "60", "Status": status, "Version": 1}),
 	} {
@@ -153,6 +157,37 @@ func TestAFunctionInANetworkReachesItsEndpointsAlone(t *testing.T) {
 	url := s.Model.Queues[0].URL
 	if _, err := sqs.NewFromConfig(cfg).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("m")}); err == nil || !strings.Contains(err.Error(), "no endpoint of sqs") {
 		t.Errorf("a call that would wait for ever on AWS: %v", err)
+	}
+	objects := awss3.NewFromConfig(cfg, func(o *awss3.Options) { o.UsePathStyle = true })
+	bucket := aws.String(s.Dev(nil).Bucket)
+	putObject(t, s, "there.txt", "hello")
+	if _, err := objects.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: bucket, Key: aws.String("there.txt")}); err != nil {
+		t.Errorf("what role and endpoint allow: %v", err)
+	}
+	if _, err := objects.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: bucket, Key: aws.String("mine.txt"), Body: strings.NewReader("x")}); err == nil || !strings.Contains(err.Error(), "no VPC endpoint policy allows the s3:PutObject action") {
+		t.Errorf("what the role allows and the endpoint does not: %v", err)
+	}
+}
+
+func TestASwappedProviderProvidesAgain(t *testing.T) {
+	t.Parallel()
+	a := stacktest.New(t, recorderDir)
+	resources := a.Resources()
+	resources["Migrate"] = a.Function("custom")
+	resources["Migrations"] = stacktest.Resource("Custom::Migrations", object{"ServiceToken": stacktest.GetAtt("Migrate", "Arn"), "Status": "SUCCESS"})
+	a.Write(t, resources)
+	s := start(t, config(a, t.TempDir()))
+	for _, function := range []string{"App-Recorder", "App-Migrate"} {
+		if err := s.Swap(function, filepath.Join(recorderDir, "bootstrap")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw, err := os.ReadFile(a.Record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(raw), `"RequestType":"Create"`) != 1 || strings.Count(string(raw), `"RequestType":"Update"`) != 1 {
+		t.Errorf("asked for:\n%s", raw)
 	}
 }
 

@@ -105,8 +105,14 @@ func (s *Stack) Functions() []build.Result {
 // Bin is where the functions' binaries are.
 func (s *Stack) Bin() string { return s.state.bin() }
 
-// Swap gives a function another binary. Invocations under way finish with the old one.
-func (s *Stack) Swap(function, binary string) error { return s.Host.Swap(function, []string{binary}) }
+// Swap gives a function another binary. Invocations under way finish with the old one. The custom
+// resources that it provides are provided again.
+func (s *Stack) Swap(function, binary string) error {
+	if err := s.Host.Swap(function, []string{binary}); err != nil {
+		return err
+	}
+	return s.provideAgain(context.Background(), function)
+}
 
 func hosted(f *template.Function, b build.Result) lambda.Function {
 	out := lambda.Function{

@@ -78,6 +78,7 @@ type Stack struct {
 	functions   *functions
 	present     atomic.Pointer[template.Model] // what is declared now, after changes in place
 	access      atomic.Pointer[authorize.Authorizer]
+	network     atomic.Pointer[networkPolicies]
 	used        *usage.Recorder      // nil: nobody keeps what is used
 	telemetry   sync.Map             // functions whose right to write logs was asked for
 	authority   *authority.Authority // of the databases' certificates; nil without databases
