@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,6 +32,19 @@ func (s *Stack) openChaos() {
 		cfg.Engines[gateway.DynamoDB] = restart(func(ctx context.Context) error { return s.DynamoDB.Restart(ctx) })
 		cfg.Replica = s.startReplica
 	}
+	if len(s.Model.Databases) > 0 {
+		cfg.Engines["postgres"] = restart(func(ctx context.Context) error {
+			return s.eachDatabase(func(db *Database) error { return db.Engine.Restart(ctx) })
+		})
+		cfg.Engines["pgbouncer"] = restart(func(ctx context.Context) error {
+			return s.eachDatabase(func(db *Database) error {
+				if db.Pooler == nil {
+					return nil
+				}
+				return db.Pooler.Restart(ctx)
+			})
+		})
+	}
 	for _, t := range s.Model.Tables {
 		table := chaos.Table{Name: t.Name, Key: keysOf(t)}
 		for _, i := range t.GlobalIndexes {
@@ -39,6 +53,14 @@ func (s *Stack) openChaos() {
 		cfg.Tables = append(cfg.Tables, table)
 	}
 	s.Chaos = chaos.New(cfg)
+}
+
+func (s *Stack) eachDatabase(f func(*Database) error) error {
+	var errs []error
+	for _, db := range s.Databases {
+		errs = append(errs, f(db))
+	}
+	return errors.Join(errs...)
 }
 
 // chaosNames are those for which faults may have rates of their own.

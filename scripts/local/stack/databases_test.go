@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,6 +135,16 @@ func TestADatabaseLetsInWhomPoliciesLet(t *testing.T) {
 	} {
 		if _, err := as(t, s, tt[0], tt[1], tt[2]); err == nil || !strings.Contains(err.Error(), "authentication failed") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, engine := range []string{"postgres", "pgbouncer"} {
+		answer := httptest.NewRecorder()
+		s.Chaos.Handler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/restarts/"+engine, http.NoBody))
+		if answer.Code/100 != 2 {
+			t.Errorf("restart %s: %d %s", engine, answer.Code, answer.Body)
+		}
+		if _, err := as(t, s, "App-Role", proxy.Endpoint, "postgres"); err != nil {
+			t.Errorf("after a restart of %s: %v", engine, err)
 		}
 	}
 	if host := s.Model.Functions; !strings.HasPrefix(environment(t, host, "DB_HOST"), "127.0.0.1:") {
