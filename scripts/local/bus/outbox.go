@@ -9,6 +9,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/stowage-dev/stowage/scripts/local/statefile"
 )
 
 // outbox holds the deliveries that have not succeeded, on disk and, by due time, in memory.
@@ -26,11 +28,9 @@ const idle = time.Hour
 func bucketName() []byte { return []byte("deliveries") }
 
 func openOutbox(file string) (*outbox, error) {
-	// Without fsync a write is with the kernel when it returns: a kill of this process cannot take
-	// it back, a power cut can.
-	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: 5 * time.Second, NoSync: true, NoFreelistSync: true})
+	db, err := statefile.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", file, err)
+		return nil, err
 	}
 	o := &outbox{db: db, wake: make(chan struct{}, 1)}
 	err = db.Update(func(tx *bolt.Tx) error {

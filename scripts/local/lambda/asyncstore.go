@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/stowage-dev/stowage/scripts/local/statefile"
 )
 
 // memoryStore keeps nothing: the events live in their goroutines.
@@ -29,9 +30,9 @@ var (
 )
 
 func openEventFile(path string) (*eventFile, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: true, NoFreelistSync: true})
+	db, err := statefile.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open asynchronous events %s: %w", path, err)
+		return nil, fmt.Errorf("open the asynchronous events: %w", err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(eventBucket)

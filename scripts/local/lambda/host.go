@@ -84,6 +84,7 @@ func (h *Host) Start(ctx context.Context) error {
 	h.api = api
 	async, err := startAsync(h) //nolint:contextcheck // what was accepted ends with Close
 	if err != nil {
+		h.api = nil // Close has nothing to do
 		return errors.Join(err, api.close())
 	}
 	h.async = async

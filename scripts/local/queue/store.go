@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/stowage-dev/stowage/scripts/local/statefile"
 )
 
 // store keeps messages in a file. It does not wait for the disk: what it has written survives a
@@ -34,9 +36,9 @@ func openStore(path string) (*store, error) {
 	if path == "" {
 		return nil, nil
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: true, NoFreelistSync: true})
+	db, err := statefile.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open queues %s: %w", path, err)
+		return nil, err
 	}
 	return &store{db}, nil
 }

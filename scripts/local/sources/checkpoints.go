@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/stowage-dev/stowage/scripts/local/statefile"
 )
 
 // position is how far a shard has been processed.
@@ -34,9 +35,9 @@ func openCheckpoints(path string) (*checkpoints, error) {
 	if path == "" {
 		return c, nil
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: true, NoFreelistSync: true})
+	db, err := statefile.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open checkpoints %s: %w", path, err)
+		return nil, fmt.Errorf("open the checkpoints: %w", err)
 	}
 	c.db = db
 	if err := db.Update(c.load); err != nil {

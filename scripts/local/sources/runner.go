@@ -86,11 +86,21 @@ func (r *Runner) prepare(queues []QueueMapping, streams []StreamMapping) ([]*job
 	return jobs, errors.Join(errs...)
 }
 
+// Open reads the checkpoints. Run does so when nobody has; whoever calls it before
+// hears at once what is wrong with them. Run closes them.
+func (r *Runner) Open() error {
+	if r.checkpoints != nil {
+		return nil
+	}
+	var err error
+	r.checkpoints, err = openCheckpoints(r.cfg.CheckpointPath)
+	return err
+}
+
 // Run polls until ctx ends, and returns when every poller has stopped. Batches
 // that are in a function then are given up: they come again with the next run.
 func (r *Runner) Run(ctx context.Context) error {
-	var err error
-	if r.checkpoints, err = openCheckpoints(r.cfg.CheckpointPath); err != nil {
+	if err := r.Open(); err != nil {
 		return err
 	}
 	var running sync.WaitGroup
@@ -117,7 +127,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.start = nil
 	r.mu.Unlock()
 	running.Wait()
-	return r.checkpoints.close()
+	err := r.checkpoints.close()
+	r.checkpoints = nil
+	return err
 }
 
 // atOnce is for a job that has nothing to wait for.

@@ -317,3 +317,54 @@ func TestResetTakesStateOfAnyVersion(t *testing.T) {
 	cfg.Reset = false
 	start(t, cfg)
 }
+
+// TestDamagedState: a file of the state that cannot be read stops the start with its
+// name and the ways out, and is left as it is.
+func TestDamagedState(t *testing.T) {
+	a := stacktest.New(t, recorderDir)
+	cfg := config(a, t.TempDir())
+	s, err := stack.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	putItem(t, s, "kept")
+	a.Await(t, "kept")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files := []string{"queues.db", "async.db", "checkpoints.db", "bus/bus.db", "dynamodb.sqlite", "secrets/secrets.json", "master.key"}
+	issuers, err := filepath.Glob(filepath.Join(cfg.State, "data", "issuer", "*.pem"))
+	if err != nil || len(issuers) != 1 {
+		t.Fatalf("the issuer keeps %v, %v", issuers, err)
+	}
+	for _, file := range append(files, "issuer/"+filepath.Base(issuers[0])) {
+		t.Run(file, func(t *testing.T) {
+			path := filepath.Join(cfg.State, "data", file)
+			whole, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			damaged := bytes.Repeat([]byte("damaged "), len(whole)/8+1)
+			if err := os.WriteFile(path, damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := stack.Start(t.Context(), cfg)
+			if err == nil {
+				s.Close()
+				t.Error("it started")
+			} else if !strings.Contains(err.Error(), filepath.Base(path)) || !strings.Contains(err.Error(), "RESET=1") && !strings.Contains(err.Error(), "remove it") {
+				t.Errorf("err = %v, want the file and a way out", err)
+			}
+			if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, damaged) {
+				t.Errorf("the file was changed, %v", err)
+			}
+			if err := os.WriteFile(path, whole, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	s = start(t, cfg)
+	if n := countItems(t, s); n != 1 {
+		t.Errorf("%d items, want 1: something was lost", n)
+	}
+}

@@ -96,6 +96,9 @@ func (s *Stack) startSources(ctx context.Context) error {
 	if s.runner, err = sources.New(cfg); err != nil {
 		return err
 	}
+	if err := s.runner.Open(); err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.runner.Run(ctx) }()

@@ -17,9 +17,21 @@ import (
 //go:embed empty.sqlite.gz
 var emptyDatabase []byte
 
-// createDatabase puts the empty database where there is none.
+// sqliteHeader begins every database file (https://www.sqlite.org/fileformat.html).
+const sqliteHeader = "SQLite format 3\x00"
+
+// createDatabase puts the empty database where there is none, and refuses a file that is none.
 func createDatabase(path string) error {
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+	f, err := os.Open(path)
+	if err == nil {
+		defer f.Close()
+		header := make([]byte, len(sqliteHeader))
+		if _, err := io.ReadFull(f, header); err != nil || string(header) != sqliteHeader {
+			return fmt.Errorf("%s is damaged: put a copy back, remove it to go on without what it held, or start with RESET=1 to begin from scratch", path)
+		}
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return nil // what cannot be looked at, the engine will name
 	}
 	packed, err := gzip.NewReader(bytes.NewReader(emptyDatabase))
