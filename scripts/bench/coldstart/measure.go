@@ -119,6 +119,9 @@ func environment() []string {
 		"STOWAGE_DB_HOST=127.0.0.1",
 		"STOWAGE_DB_NAME=stowage",
 		"STOWAGE_DB_USER=bench",
+		"STOWAGE_VERDICT_QUEUE_URL=http://127.0.0.1:9/verdicts",
+		"STOWAGE_CLAMD_ADDRESS=127.0.0.1:9",
+		"STOWAGE_CLAMD_MAX_BYTES=104857600",
 		"STOWAGE_SIGNER_ROLE_ARN=arn:aws:iam::123456789012:role/signer",
 		"STOWAGE_CURSOR_SECRET_ARN=arn:aws:secretsmanager:eu-west-1:123456789012:secret:cursor",
 	}
