@@ -6,17 +6,13 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/stowage-dev/stowage/functions/internal/ingest"
 	"github.com/stowage-dev/stowage/shared/boot"
 	"github.com/stowage-dev/stowage/shared/ddbstore"
 	"github.com/stowage-dev/stowage/shared/deadletter"
-	"github.com/stowage-dev/stowage/shared/guarddutyscan"
 	"github.com/stowage-dev/stowage/shared/observe"
 	"github.com/stowage-dev/stowage/shared/s3store"
-	"github.com/stowage-dev/stowage/shared/scan"
-	"github.com/stowage-dev/stowage/shared/sqsqueue"
 )
 
 func main() { boot.Start(build) }
@@ -29,18 +25,11 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 	objects := s3.NewFromConfig(rt.AWS)
 	store := ddbstore.New(dynamodb.NewFromConfig(rt.AWS), ddbstore.Config{Table: cfg.Table, Now: rt.Now})
 	quarantine := s3store.NewQuarantine(objects, cfg.Bucket)
-	var looks ingest.Scanner
-	switch cfg.Scanner {
-	case ingest.GuardDuty:
-		looks = guarddutyscan.New(cfg.Bucket)
-	case ingest.Clamd:
-		looks = scan.NewQueued(sqsqueue.New(sqs.NewFromConfig(rt.AWS), cfg.ScanQueueURL))
-	}
 	h := ingest.New(ingest.Parts{
 		Inspector: quarantine, Quarantine: quarantine,
 		Sealer:  s3store.NewSealer(objects, cfg.Bucket),
 		Catalog: store, Settler: store,
-		Scanner: looks, VerdictQueueARN: cfg.VerdictQueueARN,
+		Scanner: newScanner(rt, cfg), VerdictQueueARN: cfg.VerdictQueueARN,
 		DeadLetters: deadletter.NewBox(objects, cfg.DeadLetterBucket, rt.Function, rt.Now),
 		Observer:    observe.NewRecords(rt.Metrics, rt.Tracer, rt.Log, rt.Now),
 		Metrics:     rt.Metrics,
