@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Sent is told of every statement that is sent, with its arguments.
@@ -12,14 +11,8 @@ type Sent func(sql string, args []any)
 
 // OpenWatched is Open for a database whose statements are watched.
 func OpenWatched(cfg Config, sent Sent) (*DB, error) {
-	cfg = cfg.withDefaults()
-	pool, err := cfg.poolConfig(cfg.Host)
-	if err != nil {
-		return nil, err
-	}
-	pool.ConnConfig.Tracer = watcher{sent}
-	p, err := pgxpool.NewWithConfig(context.Background(), pool)
-	return &DB{cfg: cfg, writer: p}, err
+	cfg.Watch = watcher{sent}
+	return Open(cfg)
 }
 
 type watcher struct{ sent Sent }

@@ -134,6 +134,9 @@ func NewAt(tb testing.TB, s *Server, version int64) *Database {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if s != shared { // it goes with its server
+		return d
+	}
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
