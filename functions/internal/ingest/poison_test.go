@@ -19,6 +19,8 @@ func TestPoison(t *testing.T) {
 	at := w.put(t, good, png)
 	gone := w.open(t, "gone", "image/png", png, nil)
 	swapped := w.open(t, "swapped", "image/png", png, nil)
+	deleted := w.put(t, gone, png)
+	w.remove(t, deleted)
 	record := func(at object.Location) string { return notification(t, "ObjectCreated:Put", at) }
 	bodies := map[string]string{
 		"not JSON":             `{`,
@@ -30,6 +32,7 @@ func TestPoison(t *testing.T) {
 		"a broken escape":      strings.Replace(record(at), at.Key, "c/alpha/%zz", 1),
 		"a broken time":        strings.Replace(record(at), `"eventTime":"2026`, `"eventTime":"yesterday`, 1),
 		"no version":           record(object.Location{Key: gone.S3Key}),
+		"a deleted version":    record(deleted),
 		"an unknown version":   record(object.Location{Key: gone.S3Key, VersionID: id()}),
 		"an unknown upload":    record(object.Location{Key: object.Key(alpha, id(), id()), VersionID: "1"}),
 		"an unknown workspace": record(object.Location{Key: object.Key("gamma", id(), id()), VersionID: "1"}),

@@ -17,7 +17,7 @@ var peerFiles embed.FS
 
 // buildFunction compiles the function as it is deployed, for this machine.
 func buildFunction(ctx context.Context, into string) error {
-	return execute(ctx, ".", "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w",
+	return execute(ctx, ".", "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc,grpcnotrace,nethttpomithttp2", "-ldflags", "-s -w",
 		"-o", into, "./functions/s3-ingest")
 }
 
