@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -150,6 +151,29 @@ func TestWhatIsCommittedSurvivesKillAndRestart(t *testing.T) {
 	if err := connect(t, config(t, start(t, dir))).QueryRow(t.Context(), "SELECT count(*) FROM t").Scan(&n); err != nil || n != 2 {
 		t.Errorf("rows = %d, %v", n, err)
 	}
+}
+
+// After a kill the process id in the lock file may be anybody's.
+func TestTheLockOfAKilledServerIsNotTakenForAnothers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := start(t, dir)
+	lock := filepath.Join(dir, "data", "postmaster.pid")
+	raw, err := os.ReadFile(lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(raw), "\n")
+	if err := os.WriteFile(lock, []byte(strconv.Itoa(os.Getpid())+"\n"+rest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, connect(t, config(t, e)), "SELECT 1")
 }
 
 func TestAnUnaskedEndIsReported(t *testing.T) {

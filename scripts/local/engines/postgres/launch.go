@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -45,6 +48,9 @@ func (e *Engine) run(ctx context.Context) error {
 
 // launch starts the process.
 func (e *Engine) launch() error {
+	if err := e.dropForeignLock(); err != nil {
+		return err
+	}
 	cmd := exec.Command(filepath.Join(e.cfg.Program, "bin", "postgres"), "-D", e.data())
 	cmd.Stdout, cmd.Stderr = e.cfg.Stderr, e.cfg.Stderr
 	e.user.Apply(cmd)
@@ -54,6 +60,27 @@ func (e *Engine) launch() error {
 	}
 	e.server.Run(process)
 	return nil
+}
+
+// dropForeignLock removes the lock file of a server that was killed when its process id
+// is another program's by now: PostgreSQL would take that for the server. Whether a
+// server of this cluster, or what is left of it, still runs it finds out by itself.
+func (e *Engine) dropForeignLock() error {
+	path := filepath.Join(e.data(), "postmaster.pid")
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // it names the file
+	}
+	pid, _, _ := strings.Cut(string(raw), "\n")
+	// Nothing, where it is gone or this system does not tell.
+	command, _ := os.ReadFile(filepath.Join("/proc", filepath.Base(pid), "cmdline"))
+	if len(command) == 0 || strings.Contains(string(command), e.data()) {
+		return nil
+	}
+	return os.Remove(path) //nolint:wrapcheck // it names the file
 }
 
 // awaitReady polls until the server answers, or has died.
