@@ -25,7 +25,7 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 		if err != nil {
 			return migrate.Result{}, err
 		}
-		roots, err := rdsroots.Pool()
+		roots, err := rdsroots.For(cfg.Database.Host)
 		if err != nil {
 			return migrate.Result{}, err
 		}

@@ -53,8 +53,7 @@ type Config struct {
 	// Password is an IAM token's maker: see IAM.
 	Password Passwords
 	// Roots are the authorities that a server's certificate must come from. Nil: the
-	// system's, from which those of RDS Proxy come. The cluster's own come from RDS: see
-	// package rdsroots.
+	// system's. See rdsroots.For.
 	Roots *x509.CertPool
 	// Tracer is told of every query by its name. Nil: nobody is.
 	Tracer observe.Tracer
