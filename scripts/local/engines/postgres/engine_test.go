@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"os"
+	osexec "os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -166,8 +167,16 @@ func TestTheLockOfAKilledServerIsNotTakenForAnothers(t *testing.T) {
 	if err := e.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	stranger := osexec.CommandContext(t.Context(), "sleep", "600") // not this process: PostgreSQL knows its parent
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stranger.Process.Kill()
+		_ = stranger.Wait() // it was killed
+	})
 	_, rest, _ := strings.Cut(string(raw), "\n")
-	if err := os.WriteFile(lock, []byte(strconv.Itoa(os.Getpid())+"\n"+rest), 0o600); err != nil {
+	if err := os.WriteFile(lock, []byte(strconv.Itoa(stranger.Process.Pid)+"\n"+rest), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Restart(t.Context()); err != nil {
