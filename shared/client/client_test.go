@@ -286,3 +286,44 @@ func TestARefusalIsOneEvenWhenItsExplanationIsCutOff(t *testing.T) {
 		t.Errorf("error %v, want a StorageError with status 403", err)
 	}
 }
+
+func TestUndeleteAndVersions(t *testing.T) {
+	t.Parallel()
+	keys := map[string]bool{}
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + " " + r.URL.Path {
+		case "POST /v1/objects/a/undelete":
+			keys[r.Header.Get("Idempotency-Key")] = true
+			fmt.Fprint(w, `{"id":"a","state":"available","rev":3}`)
+		case "GET /v1/objects/a/versions":
+			if r.URL.Query().Get("cursor") == "" {
+				fmt.Fprint(w, `{"items":[{"id":"2","size":5}],"nextCursor":"x"}`)
+				return
+			}
+			fmt.Fprint(w, `{"items":[{"id":"1","state":"rejected"}],"nextCursor":null}`)
+		case "GET /v1/objects":
+			fmt.Fprintf(w, `{"items":[{"id":"a","state":%q}],"nextCursor":null}`, r.URL.Query().Get("state"))
+		default:
+			t.Errorf("%s %s", r.Method, r.URL)
+		}
+	})
+	o, err := c.Undelete(t.Context(), "a")
+	if err != nil || o.State != "available" || o.Rev != 3 || len(keys) != 1 || keys[""] {
+		t.Errorf("Undelete = %+v, %v with the keys %v", o, err, keys)
+	}
+	var ids []string
+	for v, err := range c.Versions(t.Context(), "a") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, v.ID)
+	}
+	if strings.Join(ids, " ") != "2 1" {
+		t.Errorf("Versions = %v", ids)
+	}
+	for d, err := range c.Deleted(t.Context()) {
+		if err != nil || d.State != "deleted" {
+			t.Errorf("Deleted = %+v, %v", d, err)
+		}
+	}
+}

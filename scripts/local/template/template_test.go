@@ -209,6 +209,7 @@ func TestUnknownPropertyIsNamed(t *testing.T) {
 		{"websocket API", "AWS::ApiGatewayV2::Api", `{"ProtocolType":"WEBSOCKET"}`, []string{"WEBSOCKET"}},
 		{"trigger", "AWS::Cognito::UserPool", `{"LambdaConfig":{"PostConfirmation":"arn"}}`, []string{`"PostConfirmation"`}},
 		{"notification to a topic", "AWS::S3::Bucket", `{"NotificationConfiguration":{"TopicConfigurations":[]}}`, []string{`"TopicConfigurations"`}},
+		{"scanner that writes tags", "AWS::GuardDuty::MalwareProtectionPlan", `{"Actions":{"Tagging":{"Status":"ENABLED"}}}`, []string{"ENABLED", "DISABLED"}},
 		{"filter rule", "AWS::S3::Bucket", `{"NotificationConfiguration":{"QueueConfigurations":[{"Filter":{"S3Key":{"Rules":[{"Name":"infix","Value":"x"}]}}}]}}`, []string{"infix"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
