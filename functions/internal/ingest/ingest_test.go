@@ -94,6 +94,21 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestEveryWayOfCreation: however S3 says that an object came, it is verified.
+func TestEveryWayOfCreation(t *testing.T) {
+	w := newWorld(t, startS3(t))
+	for _, sample := range []string{"s3/object-created-put", "s3/object-created-post", "s3/object-created-copy", "s3/object-created-multipart"} {
+		u := w.open(t, sample, "image/png", png, nil)
+		at := w.put(t, u, png)
+		if back := w.deliver(t, about(t, sample, at, nil)); back != nil {
+			t.Errorf("%s was handed back", sample)
+		}
+		if o, err := w.store.Object(t.Context(), alpha, u.ObjectID); err != nil || o.State != object.Available {
+			t.Errorf("%s: object is %+v, %v", sample, o, err)
+		}
+	}
+}
+
 // multipartUpload has no checksum declared.
 func multipartUpload(u *upload.Upload) {
 	u.SHA256, u.Mode, u.PartSize = "", upload.Multipart, upload.DefaultPartSize(u.Size)

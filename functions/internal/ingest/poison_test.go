@@ -91,7 +91,10 @@ func TestEventsThatChangeNothing(t *testing.T) {
 		string(samples.Read("s3/object-created-encoded-key")),
 		string(samples.Read("s3/object-removed-delete-marker")),
 		string(samples.Read("s3/lifecycle-transition")),
+		string(samples.Read("s3/lifecycle-expiration-delete-marker")),
+		string(samples.Read("s3/object-restore-post")),
 		string(samples.Read("s3/object-restore-completed")),
+		string(samples.Read("s3/object-restore-delete")),
 		notification(t, "s3:ObjectCreated:Put", object.Location{Key: "c/alpha/readme.txt", VersionID: "1"}),
 		notification(t, "ObjectCreated:Put", object.Location{Key: strings.ToLower(at.Key), VersionID: at.VersionID}),
 	}
