@@ -131,7 +131,7 @@ func buildAll(ctx context.Context, dir string, functions []string) ([]subject, e
 // build uses the flags with which functions are deployed.
 func build(ctx context.Context, pkg, tags, goos, goarch, out string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
-		"-tags", tags, "-ldflags", "-s -w", "-o", out, pkg)
+		"-tags", tags, "-gcflags", "github.com/aws/aws-sdk-go-v2/service/...=-l", "-ldflags", "-s -w", "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s for %s/%s: %w\n%s", pkg, goos, goarch, err, text)

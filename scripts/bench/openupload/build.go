@@ -17,8 +17,8 @@ var peerFiles embed.FS
 
 // buildFunction compiles the function as it is deployed, for this machine.
 func buildFunction(ctx context.Context, into string) error {
-	return execute(ctx, ".", "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w",
-		"-o", into, "./functions/upload-api")
+	return execute(ctx, ".", "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc,grpcnotrace,nethttpomithttp2",
+		"-gcflags", "github.com/aws/aws-sdk-go-v2/service/...=-l", "-ldflags", "-s -w", "-o", into, "./functions/upload-api")
 }
 
 // buildPeer bundles the handler in TypeScript as one deploys it. What it needs is installed
