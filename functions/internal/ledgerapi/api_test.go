@@ -76,7 +76,7 @@ func TestJourney(t *testing.T) {
 	if items := hits.items(); len(items) != 1 || items[0]["id"] != objectID(1) || strings.Contains(hits.body, "secret") {
 		t.Errorf("found %s", hits.body)
 	}
-	typo := w.must(t, reader, "GET", "/v1/search?q=anual+repotr&tag=department:finance&folder=docs&contentType=text/*&minSize=1", nil, 200)
+	typo := w.must(t, reader, "GET", "/v1/search?q=annuall+repotr&tag=department:finance&folder=docs&contentType=text/*&minSize=1", nil, 200)
 	if typo.json["corrected"] != "annual report" || len(typo.items()) != 1 {
 		t.Errorf("a typo finds %s", typo.body)
 	}

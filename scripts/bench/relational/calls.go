@@ -25,7 +25,7 @@ func (b *bench) through(ctx context.Context, f func(d *pgtest.Database, p *pgtes
 		return err
 	}
 	defer func() { err = errors.Join(err, pooler.Close()) }()
-	writer, err := pgstore.Open(d.Config(pgtest.Writer))
+	writer, err := pgstore.Open(d.Config(pgtest.Writer)) //nolint:contextcheck // it connects when it is used
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func pipelined(ctx context.Context, b *bench) error {
 			for i := range statements {
 				batch.Queue("SELECT $1::int", i)
 			}
-			return conn.SendBatch(ctx, batch).Close() //nolint:wrapcheck // measured
+			return conn.SendBatch(ctx, batch).Close()
 		}
 		ten := func() error {
 			for i := range statements {

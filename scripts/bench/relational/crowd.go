@@ -50,7 +50,7 @@ func crowd(ctx context.Context, b *bench) (err error) {
 	ready := make(chan struct{})
 	end := make(chan struct{})
 	for range b.clients {
-		db, err := pgstore.Open(cfg)
+		db, err := pgstore.Open(cfg) //nolint:contextcheck // it connects when it is used
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func crowd(ctx context.Context, b *bench) (err error) {
 }
 
 func fillOne(ctx context.Context, d *pgtest.Database) error {
-	writer, err := pgstore.Open(d.Config(pgtest.Writer))
+	writer, err := pgstore.Open(d.Config(pgtest.Writer)) //nolint:contextcheck // it connects when it is used
 	if err != nil {
 		return err
 	}
