@@ -162,3 +162,23 @@ func ExampleNewQueueRule() {
 	fmt.Println(count(stack, "AWS::Events::Rule"), "rule,", count(stack, "AWS::SQS::Queue"), "queues")
 	// Output: 1 rule, 2 queues
 }
+
+func ExampleNewMalwareProtection() {
+	stack := awscdk.NewStack(awscdk.NewApp(nil), jsii.String("Inbox"), nil)
+
+	bucket := patterns.NewUploadBucket(stack, jsii.String("Uploads"), nil)
+	patterns.NewMalwareProtection(stack, jsii.String("Scanner"), &patterns.MalwareProtectionProps{
+		Bucket: bucket, Prefix: jsii.String("incoming/"),
+	})
+	// What GuardDuty finds it says on the default bus of the account.
+	queue := patterns.NewIngestQueue(stack, jsii.String("Verdicts"), &patterns.IngestQueueProps{
+		ConsumerTimeout: awscdk.Duration_Seconds(jsii.Number(30)),
+	})
+	patterns.NewQueueRule(stack, jsii.String("Scanned"), &patterns.QueueRuleProps{
+		Pattern: &awsevents.EventPattern{Source: jsii.Strings("aws.guardduty")},
+		Queue:   queue,
+	})
+
+	fmt.Println(count(stack, "AWS::GuardDuty::MalwareProtectionPlan"), "plan")
+	// Output: 1 plan
+}
