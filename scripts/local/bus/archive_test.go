@@ -98,3 +98,48 @@ func TestAnArchiveForgetsWhatIsOlderThanItsRetention(t *testing.T) {
 		}
 	})
 }
+
+// TestALineThatWasCutShortTakesNothingWithIt: what is appended after a kill stands in
+// lines of its own, in archives and in the file of events.
+func TestALineThatWasCutShortTakesNothingWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, unfinished := range map[string]string{"a word": `{"version":"0","id`, "much": `{"version":"0","id":"` + strings.Repeat("x", 200_000)} {
+			var r targets
+			cfg := config(t, &r)
+			cfg.Archives = []bus.Archive{{Name: "all", ARN: archiveARN, SourceARN: busARN}}
+			archived := filepath.Join(cfg.StateDir, "archives", "all.jsonl")
+			b := start(t, cfg)
+			put(t, b, order(`{"n":1}`))
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{cfg.EventsPath, archived} {
+				f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := f.WriteString(unfinished); err != nil {
+					t.Fatal(err)
+				}
+				f.Close()
+			}
+			b = start(t, cfg)
+			put(t, b, order(`{"n":2}`))
+			for _, path := range []string{cfg.EventsPath, archived} {
+				raw, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				lines := strings.Split(strings.TrimSuffix(string(raw), "\n"), "\n")
+				if len(lines) != 2 || !strings.Contains(lines[0], `{"n":1}`) || !strings.Contains(lines[1], `{"n":2}`) {
+					t.Errorf("%s: %s has %d lines: %.200q", name, filepath.Base(path), len(lines), lines)
+				}
+			}
+			done, err := b.Replay(t.Context(), bus.ReplayRequest{Name: "again", Archive: archiveARN, To: time.Now().Add(time.Hour)})
+			if err != nil || done.Events != 2 {
+				t.Errorf("%s: %d events are replayed, %v; want both", name, done.Events, err)
+			}
+			synctest.Wait()
+		}
+	})
+}

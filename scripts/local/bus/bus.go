@@ -88,6 +88,9 @@ func (b *Bus) Start(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(b.cfg.StateDir, "archives"), 0o700); err != nil {
 		return fmt.Errorf("start bus: %w", err)
 	}
+	if err := b.dropUnfinished(); err != nil {
+		return fmt.Errorf("start bus: %w", err)
+	}
 	var events *os.File
 	if b.cfg.EventsPath != "" {
 		var err error
