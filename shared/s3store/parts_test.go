@@ -244,7 +244,9 @@ func signers(tb testing.TB) (ours, sdk func()) {
 }
 
 // BenchmarkPresignParts signs a thousand parts both ways in turn, and reports the best time
-// of each and their ratio.
+// of each and their ratio. Nine tenths of the time of ours are within the SDK's signer, which
+// parses, sorts and escapes the nine parameters of each URL, a long session token among them,
+// so one processor alone reaches 0.23 to 0.29; it is the second one that makes it less.
 func BenchmarkPresignParts(b *testing.B) {
 	ours, sdk := signers(b)
 	mine, theirs := time.Hour, time.Hour
