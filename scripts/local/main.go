@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -103,13 +104,22 @@ func publish(ctx context.Context, s *stack.Stack, seeder seed.Seeder, out io.Wri
   logs     %s
   bucket   %s
   table    %s
-
+%s
   token=%s
   curl -H "Authorization: Bearer $token" %s/v1/usage
 
 Ctrl-C stops it.
-`, time.Since(start).Seconds(), s.DevPath(), dev.ConsoleURL, dev.APIURL, dev.S3Endpoint, dev.TokenURL, s.LogDir(), dev.Bucket, dev.Table, dev.Tokens["alpha"], dev.APIURL)
+`, time.Since(start).Seconds(), s.DevPath(), dev.ConsoleURL, dev.APIURL, dev.S3Endpoint, dev.TokenURL, s.LogDir(), dev.Bucket, dev.Table, databases(dev), dev.Tokens["alpha"], dev.APIURL)
 	return renew, nil
+}
+
+// databases are the lines that tell how to look into the databases.
+func databases(dev stack.DevFile) string {
+	var lines strings.Builder
+	for _, command := range dev.Databases {
+		fmt.Fprintf(&lines, "  database %s\n", command)
+	}
+	return lines.String()
 }
 
 // refresh writes dev.json with new tokens and says when to do it again.

@@ -147,6 +147,9 @@ func TestADatabaseLetsInWhomPoliciesLet(t *testing.T) {
 			t.Errorf("after a restart of %s: %v", engine, err)
 		}
 	}
+	if commands := s.Dev(nil).Databases; len(commands) != 1 || !strings.HasSuffix(commands[0], "-U postgres books") {
+		t.Errorf("dev.json tells of %v", commands)
+	}
 	if host := s.Model.Functions; !strings.HasPrefix(environment(t, host, "DB_HOST"), "127.0.0.1:") {
 		t.Error("the function is not told where the proxy is")
 	}

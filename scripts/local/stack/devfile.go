@@ -28,6 +28,9 @@ type DevFile struct {
 	AccessKeyID      string   `json:"accessKeyId"`
 	SecretAccessKey  string   `json:"secretAccessKey"`
 	Region           string   `json:"region"`
+	// Databases are the commands that connect to each database as its master user: by its
+	// socket, which asks whoever may open it for nothing.
+	Databases []string `json:"databases,omitempty"`
 	// ConsoleURL is the page that shows what goes on.
 	ConsoleURL string `json:"consoleUrl"`
 	// ConsoleToken is what requests to it that change something carry in X-Console-Token.
@@ -49,7 +52,16 @@ func (s *Stack) Dev(tokens map[string]string) DevFile {
 		S3Endpoint: s.GatewayURL(), DynamoDBEndpoint: s.GatewayURL(), Region: s.region,
 		AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey,
 		ConsoleURL: s.ConsoleURL(), ConsoleToken: s.console.Token(), Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token", PID: os.Getpid(),
+		Databases: s.databaseCommands(),
 	}
+}
+
+func (s *Stack) databaseCommands() []string {
+	var commands []string
+	for _, db := range s.Databases {
+		commands = append(commands, fmt.Sprintf("psql -h %s -p %d -U %s %s", db.Engine.Socket(), db.Engine.Port(), db.Declared.Master, db.Declared.Name))
+	}
+	return commands
 }
 
 // contentBucket is the bucket whose objects somebody is told of.

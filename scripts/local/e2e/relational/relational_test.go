@@ -200,7 +200,13 @@ func isWhoItIs(t *testing.T, w *world) {
 func isSurvived(t *testing.T, w *world) {
 	t.Helper()
 	u := w.put(t, "reports/q4.txt", "text/plain", "The keepers moved inland.")
-	for _, restart := range []func(context.Context) error{w.Databases[0].Pooler.Restart, w.Databases[0].Engine.Restart} {
+	restarts := []func(context.Context) error{w.Databases[0].Engine.Restart}
+	if pooler := w.Databases[0].Pooler; pooler != nil {
+		restarts = append(restarts, pooler.Restart)
+	} else { // in CI the stack would not have started
+		t.Log("skipped: what stands for RDS Proxy, as this machine has no pgbouncer")
+	}
+	for _, restart := range restarts {
 		if err := restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/rds/auth"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stowage-dev/stowage/scripts/local/engines/pgbouncer"
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 	"github.com/stowage-dev/stowage/scripts/local/seed"
 	"github.com/stowage-dev/stowage/scripts/local/stack"
@@ -64,9 +63,6 @@ type world struct {
 
 func start(t *testing.T, record string) *world {
 	t.Helper()
-	if _, err := pgbouncer.Find(); err != nil && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	log, err := os.Create(filepath.Join(t.TempDir(), "runtime.log"))
