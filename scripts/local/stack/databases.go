@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/stowage-dev/stowage/scripts/local/authority"
 	"github.com/stowage-dev/stowage/scripts/local/dbtoken"
@@ -32,6 +33,14 @@ type Database struct {
 	// pgbouncer: they lead straight to the server then.
 	Pooler *pgbouncer.Engine
 	Fronts []*pgfront.Front
+}
+
+// Pause has the database sleep, as one of 0 ACUs does when nobody is connected: whoever
+// connects next wakes it and waits for that long.
+func (db *Database) Pause(wake time.Duration) {
+	for _, f := range db.Fronts {
+		f.Pause(wake)
+	}
 }
 
 // databaseName is an endpoint's key among the listeners.

@@ -27,12 +27,9 @@ type clusterProperties struct {
 	MasterUserAuthenticationType     string
 	MasterUsername                   string
 	Port                             NoLocalEffect // every endpoint has a port of its own
-	ServerlessV2ScalingConfiguration struct {
-		MinCapacity, MaxCapacity float64
-		SecondsUntilAutoPause    NoLocalEffect
-	}
-	StorageEncrypted    NoLocalEffect // nothing is encrypted locally
-	VpcSecurityGroupIDs NoLocalEffect // functions and engines share this machine
+	ServerlessV2ScalingConfiguration NoLocalEffect // this machine is as large as it is
+	StorageEncrypted                 NoLocalEffect // nothing is encrypted locally
+	VpcSecurityGroupIDs              NoLocalEffect // functions and engines share this machine
 }
 
 func decodeCluster(d *decoder, r assembly.Resource) error {
@@ -56,7 +53,6 @@ func decodeCluster(d *decoder, r assembly.Resource) error {
 	d.model.Databases = append(d.model.Databases, &Database{
 		Origin: origin(r), Identifier: r.Ref, ResourceID: r.Attributes["DBClusterResourceId"], Name: p.DatabaseName, Master: p.MasterUsername,
 		Writer: r.Attributes["Endpoint.Address"], Reader: r.Attributes["ReadEndpoint.Address"],
-		MinCapacity: p.ServerlessV2ScalingConfiguration.MinCapacity,
 	})
 	useParameters(d, r)
 	return nil

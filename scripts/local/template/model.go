@@ -72,7 +72,6 @@ type Database struct {
 	Name, Master           string
 	Writer, Reader         string // host:port
 	Instances              int
-	MinCapacity            float64
 	Settings               map[string]string // of its parameter group
 }
 

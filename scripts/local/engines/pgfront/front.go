@@ -74,6 +74,8 @@ type Front struct {
 	mu      sync.Mutex // guards the rest
 	clients map[*session]struct{}
 	closed  bool
+	asleep  time.Duration // how long the next client waits for the database to wake
+	wakes   time.Time     // when it is awake; zero while nobody has asked
 }
 
 // Serve starts serving the listener.
@@ -96,6 +98,38 @@ func (f *Front) Drop() {
 	defer f.mu.Unlock()
 	for s := range f.clients {
 		s.close()
+	}
+}
+
+// Pause breaks every connection off and has the endpoint sleep, as an Aurora database
+// of 0 ACUs does when nobody is connected: whoever connects next wakes it, and waits, like
+// all who come meanwhile, until wake has passed.
+func (f *Front) Pause(wake time.Duration) {
+	f.mu.Lock()
+	f.asleep, f.wakes = wake, time.Time{}
+	f.mu.Unlock()
+	f.Drop()
+}
+
+// awake waits until the database is. False: the Front was closed.
+func (f *Front) awake() bool {
+	f.mu.Lock()
+	if f.asleep > 0 && f.wakes.IsZero() {
+		f.wakes = time.Now().Add(f.asleep)
+	}
+	left := time.Until(f.wakes)
+	if left <= 0 {
+		f.asleep = 0
+	}
+	f.mu.Unlock()
+	if left <= 0 {
+		return true
+	}
+	select {
+	case <-f.life.Done():
+		return false
+	case <-time.After(left):
+		return true
 	}
 }
 
@@ -141,6 +175,9 @@ func (f *Front) serve(conn net.Conn) {
 		return
 	}
 	defer f.leave(s)
+	if !f.awake() {
+		return
+	}
 	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return
 	}

@@ -224,6 +224,25 @@ func TestAnEngineThatIsDownIsToldOf(t *testing.T) {
 	}
 }
 
+func TestASleepingDatabaseWakesForWhoeverAsks(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	f := serve(t, pgfront.Cluster, db.Authority(), direct(db))
+	before := connect(t, config(t, f, db.Authority()))
+	const wake = 500 * time.Millisecond
+	f.Pause(wake)
+	if err := before.Ping(t.Context()); err == nil {
+		t.Error("a paused database answers")
+	}
+	for i, longest := range []time.Duration{wake, 0} { // the second finds it awake
+		began := time.Now()
+		connect(t, config(t, f, db.Authority()))
+		if took := time.Since(began); took < longest {
+			t.Errorf("client %d waited for %s, the database wakes in %s", i, took, wake)
+		}
+	}
+}
+
 // A front takes whatever a stranger sends before it is let in.
 func FuzzStartup(f *testing.F) {
 	ca, err := authority.Open(f.TempDir())
