@@ -237,7 +237,7 @@ func TestRowLevelSecurity(t *testing.T) {
 		}
 		if role == pgtest.API {
 			var n int
-			if err := tx.QueryRow(t.Context(), "SELECT count(*) FROM stowage.find('beta', 'secret', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 10, 10)").Scan(&n); err != nil || n != 0 {
+			if err := tx.QueryRow(t.Context(), "SELECT count(*) FROM stowage.find('beta', 'secret', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 10, 10, NULL)").Scan(&n); err != nil || n != 0 {
 				t.Errorf("find tells of another workspace: %d, %v", n, err)
 			}
 			if err := tx.QueryRow(t.Context(), "SELECT count(*) FROM stowage.nearest('beta', ARRAY['secrett'])").Scan(&n); err != nil || n != 0 {

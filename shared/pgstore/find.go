@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stowage-dev/stowage/shared/pgstore/internal/queries"
@@ -46,6 +47,7 @@ func (db *DB) Find(ctx context.Context, workspace string, query search.Query, f 
 			return nil, nil, fmt.Errorf("encode tags: %w", err)
 		}
 		in.Tags = optional(string(text))
+		in.TagWords = optional(strings.Join(search.Document{Tags: f.Tags}.TagWords(), " "))
 	}
 	if from != nil {
 		in.FromRank, in.FromObject = &from.Rank, &from.Object

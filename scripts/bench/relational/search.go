@@ -158,7 +158,7 @@ func fillDocuments(ctx context.Context, d *pgtest.Database, count int) error {
 		return fmt.Errorf("copy the documents: %w", err)
 	}
 	for _, sql := range []string{
-		"CREATE INDEX documents_terms ON stowage.documents USING gin (workspace, terms) WHERE state = 'available'",
+		"CREATE INDEX documents_terms ON stowage.documents USING gin (terms) WHERE state = 'available'",
 		"INSERT INTO stowage.words SELECT DISTINCT workspace, w FROM stowage.documents, unnest(string_to_array(name_words || ' ' || tag_words, ' ')) w WHERE w ~ '^[a-z]{4,32}$'",
 		"VACUUM ANALYZE stowage.documents", "VACUUM ANALYZE stowage.words",
 	} {

@@ -32,7 +32,9 @@ CREATE TABLE stowage.documents (
 	) STORED,
 	PRIMARY KEY (workspace, object)
 );
-CREATE INDEX documents_terms ON stowage.documents USING gin (workspace, terms) WHERE state = 'available';
+-- Not (workspace, terms): a large workspace's part of it would be read with every search.
+-- For a small one the planner takes the primary key instead.
+CREATE INDEX documents_terms ON stowage.documents USING gin (terms) WHERE state = 'available';
 
 -- The words of names and tags, to find what a misspelt one was meant to be.
 CREATE TABLE stowage.words (
@@ -67,7 +69,7 @@ CREATE POLICY checked ON stowage.documents FOR SELECT TO ledger_check USING (tru
 CREATE FUNCTION stowage.find(
 	in_workspace text, in_query text, in_folder text, in_type text, in_tags jsonb,
 	in_min_size bigint, in_max_size bigint, in_after timestamptz, in_before timestamptz,
-	from_rank real, from_object text, candidates int, page int
+	from_rank real, from_object text, candidates int, page int, in_tag_words text
 ) RETURNS TABLE (
 	object text, rev bigint, version text, path text, content_type text, size bigint,
 	updated_at timestamptz, tags jsonb, rank real, body_marked text
@@ -79,6 +81,8 @@ CREATE FUNCTION stowage.find(
 #variable_conflict use_column
 DECLARE
 	wanted tsquery := websearch_to_tsquery('simple', in_query) || websearch_to_tsquery('english', in_query);
+	-- The words of the tags that are asked for narrow what the index finds.
+	narrow tsquery := CASE WHEN in_tag_words IS NULL THEN wanted ELSE wanted && plainto_tsquery('simple', in_tag_words) END;
 	marks  text := 'StartSel="' || chr(57344) || '", StopSel="' || chr(57345) || '"';
 BEGIN
 	IF NOT coalesce(in_workspace = ANY (entered()), false) THEN
@@ -89,7 +93,7 @@ BEGIN
 		SELECT d.object, ts_rank_cd(d.terms, wanted, 32) AS rank
 		FROM (
 			SELECT m.object, m.terms FROM documents m
-			WHERE m.workspace = in_workspace AND m.state = 'available' AND m.terms @@ wanted
+			WHERE m.workspace = in_workspace AND m.state = 'available' AND m.terms @@ narrow
 				AND (in_folder IS NULL OR m.parent = in_folder OR starts_with(m.parent, in_folder || '/'))
 				AND (in_type IS NULL OR m.content_type = in_type
 					OR right(in_type, 2) = '/*' AND starts_with(m.content_type, left(in_type, -1)))

@@ -25,7 +25,7 @@ SELECT f.object::text AS object, f.rev::bigint AS rev, f.version::text AS versio
 	f.tags::text AS tags, f.rank::real AS rank, coalesce(f.body_marked, '')::text AS body_marked
 FROM stowage.find(@workspace::text, @query::text, sqlc.narg('folder')::text, sqlc.narg('content_type')::text, sqlc.narg('tags')::text::jsonb,
 	sqlc.narg('min_size')::bigint, sqlc.narg('max_size')::bigint, sqlc.narg('after')::timestamptz, sqlc.narg('before')::timestamptz,
-	sqlc.narg('from_rank')::real, sqlc.narg('from_object')::text, @candidates::int, @page::int) AS f;
+	sqlc.narg('from_rank')::real, sqlc.narg('from_object')::text, @candidates::int, @page::int, sqlc.narg('tag_words')::text) AS f;
 
 -- name: Nearest :many
 SELECT n.word::text AS word, n.meant::text AS meant FROM stowage.nearest(@workspace::text, @words::text[]) AS n;

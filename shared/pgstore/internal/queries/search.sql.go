@@ -33,7 +33,7 @@ SELECT f.object::text AS object, f.rev::bigint AS rev, f.version::text AS versio
 	f.tags::text AS tags, f.rank::real AS rank, coalesce(f.body_marked, '')::text AS body_marked
 FROM stowage.find($1::text, $2::text, $3::text, $4::text, $5::text::jsonb,
 	$6::bigint, $7::bigint, $8::timestamptz, $9::timestamptz,
-	$10::real, $11::text, $12::int, $13::int) AS f
+	$10::real, $11::text, $12::int, $13::int, $14::text) AS f
 `
 
 type FindParams struct {
@@ -50,6 +50,7 @@ type FindParams struct {
 	FromObject  *string
 	Candidates  int32
 	Page        int32
+	TagWords    *string
 }
 
 type FindRow struct {
@@ -80,6 +81,7 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]FindRow, error) {
 		arg.FromObject,
 		arg.Candidates,
 		arg.Page,
+		arg.TagWords,
 	)
 	if err != nil {
 		return nil, err
