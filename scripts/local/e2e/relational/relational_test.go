@@ -43,6 +43,7 @@ func TestWhatIsUploadedIsBookedFoundAndChecked(t *testing.T) {
 		{"the nightly check finds nothing wrong", isChecked},
 		{"no function may be another's user", isWhoItIs},
 		{"restarts of proxy and database are survived", isSurvived},
+		{"a database that wakes is told of, and then is there", wakes},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, w) }) {
 			return
@@ -213,6 +214,27 @@ func isSurvived(t *testing.T, w *world) {
 	}
 	w.items(t, "/v1/ledger/entries?object="+u.ObjectID, 2)
 	w.items(t, "/v1/search?q=inland", 1)
+}
+
+// wakes asks a database that is paused: the answer is 503 with Retry-After long before API
+// Gateway gives up, and when it is awake everything is as before.
+func wakes(t *testing.T, w *world) {
+	t.Helper()
+	w.Databases[0].Pause(15 * time.Second) // what Aurora takes
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.APIURL()+"/v1/ledger/entries", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+w.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("while it wakes: %s, Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
+	}
+	w.items(t, "/v1/ledger/entries", 2)
 }
 
 // wholeUsed compares what the roles of the Relational stack are granted with what was
