@@ -249,7 +249,7 @@ function caller({ api, token, workspace }) {
 }
 
 const byName = (file) => ({ path: file.name.normalize('NFC') })
-const arrived = ({ state }) => state === 'completing' || state === 'uploaded' || state === 'available'
+const arrived = ({ state }) => state === 'completing' || state === 'uploaded' || state === 'quarantined' || state === 'available'
 const ended = ({ state }) => state === 'available' || state === 'rejected' || state === 'expired' || state === 'aborted'
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 const answer = (xml) => ({ url: `data:application/xml,${encodeURIComponent(xml)}` })

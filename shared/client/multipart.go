@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -303,7 +304,7 @@ func (c *Client) Resume(ctx context.Context, id string, r io.ReaderAt, opts *Put
 	switch {
 	case upload.Done():
 		return upload, nil
-	case upload.State == "completing" || upload.State == "uploaded":
+	case slices.Contains([]string{"completing", "uploaded", "quarantined"}, upload.State):
 		return c.Wait(ctx, id)
 	case upload.Mode != "multipart" || upload.PartCount < 1 || upload.PartSize < 1:
 		return upload, fmt.Errorf("upload %s has mode %s: only a multipart upload can be resumed; abort it and open another", id, upload.Mode)
