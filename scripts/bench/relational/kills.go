@@ -27,7 +27,7 @@ func kills(ctx context.Context, b *bench) (err error) {
 	defer func() { err = errors.Join(err, pooler.Close()) }()
 	cfg := pooler.Config(pgtest.API)
 	cfg.MaxConns, cfg.Patience, cfg.ConnectTimeout = int32(b.writers), 2*time.Minute, time.Minute
-	db, err := pgstore.Open(cfg)
+	db, err := pgstore.Open(cfg) //nolint:contextcheck // it connects when it is used
 	if err != nil {
 		return err
 	}

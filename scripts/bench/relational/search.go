@@ -59,7 +59,7 @@ func searching(ctx context.Context, b *bench) (err error) {
 	}
 	fmt.Printf("  %d objects of one workspace indexed in %s\n", b.objects, time.Since(begun).Round(time.Second))
 	cfg := d.Config(pgtest.API)
-	db, err := pgstore.Open(cfg)
+	db, err := pgstore.Open(cfg) //nolint:contextcheck // it connects when it is used
 	if err != nil {
 		return err
 	}
