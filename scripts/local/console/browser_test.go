@@ -314,6 +314,10 @@ func TestBrowser(t *testing.T) {
 			b.do(chromedp.Click(`.side a[href="#/` + section + `"]`))
 			b.sees(`document.querySelector("#title").textContent.toLowerCase() === "` + section + `"`)
 			b.sees(`document.documentElement.scrollWidth <= innerWidth`)
+			b.sees(`[...document.querySelectorAll("table")].every((t) => { // every cell stands below its heading
+				const lefts = (row) => [...row.cells].filter((c) => c.checkVisibility()).map((c) => c.getBoundingClientRect().left).join();
+				return [...t.tBodies[0].rows].every((r) => lefts(r) === lefts(t.tHead.rows[0]));
+			})`)
 			b.sees(`document.querySelector('.side a[aria-current] span').checkVisibility()`) // its name, for those who listen
 			b.shoot("narrow-" + section)
 		}

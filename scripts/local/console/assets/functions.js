@@ -11,7 +11,7 @@ export function mount(main, [name]) {
   main.append(
     h("div.card.table",
       h("table.rows",
-        h("thead", h("tr", h("th", "Function"), h("th", "Last minute"), ...["Invocations", "Errors", "p50", "p99", "Cold", "Memory"].map((n) => h("th.num", n)), h("th", "Last"))),
+        h("thead", h("tr", h("th", "Function"), h("th.chart", "Last minute"), ...["Invocations", "Errors", "p50", "p99", "Cold", "Memory"].map((n) => h("th.num", n)), h("th", "Last"))),
         body)),
     detail);
   show(name);
