@@ -85,7 +85,14 @@ func start(t *testing.T, settings map[string]string) *world {
 		if err := errors.Join(w.Close(), log.Close()); err != nil {
 			t.Error(err)
 		}
-		if raw, err := os.ReadFile(w.log); err == nil && t.Failed() {
+		raw, err := os.ReadFile(w.log)
+		if err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(string(raw), "msg=denied") {
+			t.Error("a role lacks a right: see the log")
+		}
+		if t.Failed() {
 			t.Logf("%s", raw[max(0, len(raw)-20_000):])
 		}
 	})
