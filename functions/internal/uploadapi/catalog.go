@@ -51,6 +51,7 @@ type Uploads interface {
 type Objects interface {
 	PathOwner(ctx context.Context, ws, path string) (objectID string, err error)
 	Object(ctx context.Context, ws, id string) (object.Object, error)
+	Version(ctx context.Context, ws, id, version string) (object.Version, error)
 	Derivative(ctx context.Context, ws, id, name string) (object.Derivative, error)
 	ListObjects(ctx context.Context, ws, parent string, page catalog.Page) ([]object.Object, string, error)
 	ListByState(ctx context.Context, ws string, state object.State, page catalog.Page) ([]object.Object, string, error)

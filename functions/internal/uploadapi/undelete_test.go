@@ -2,6 +2,7 @@ package uploadapi_test
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -65,4 +66,39 @@ func TestVersionsOfAnObject(t *testing.T) {
 	w.refused(t, member("beta", "reader"), "GET", "/v1/objects/"+id+"/versions", nil, 404, "not_found")
 	w.refused(t, reader, "GET", "/v1/objects/x/versions", nil, 404, "not_found")
 	w.refused(t, reader, "GET", "/v1/objects/"+id+"/versions?cursor=x", nil, 400, "invalid_argument")
+}
+
+func TestContentOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	writer, reader := member("alpha", "writer"), member("alpha", "reader")
+	opened := w.must(t, writer, "POST", "/v1/uploads", declare("a.txt", "one"), 201)
+	first := opened.text("upload.id")
+	id := w.settle(t, "alpha", first, "s3-first", "one")
+	content := "/v1/objects/" + id + "/content?version="
+	reads := func(version, s3Version string) {
+		t.Helper()
+		signed, err := url.Parse(w.must(t, reader, "GET", content+version, nil, 200).text("url"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(signed.Path, "/"+id+"/"+version) || signed.Query().Get("versionId") != s3Version {
+			t.Errorf("version %s is read at %s", version, signed.Path)
+		}
+	}
+	reads(first, "s3-first")
+
+	next := declare("a.txt", "second")
+	next["ifExists"] = "version"
+	second := w.must(t, writer, "POST", "/v1/uploads", next, 201).text("upload.id")
+	w.refused(t, reader, "GET", content+second, nil, 404, "not_found") // not verified yet
+	w.settle(t, "alpha", second, "s3-second", "second")
+	reads(first, "s3-first")
+	reads(second, "s3-second")
+
+	w.refused(t, reader, "GET", content+"x", nil, 404, "not_found")
+	w.refused(t, reader, "GET", content+first+"&derivative=256", nil, 400, "invalid_argument")
+	w.refused(t, member("beta", "reader"), "GET", content+first, nil, 404, "not_found")
+	other := w.publish(t, "alpha", "b.txt", "other")
+	w.refused(t, reader, "GET", "/v1/objects/"+other+"/content?version="+first, nil, 404, "not_found")
 }
