@@ -116,7 +116,7 @@ func environment() []string {
 		"STOWAGE_BUS=bus",
 		"STOWAGE_COMPLETION_QUEUE_URL=http://127.0.0.1:9/completions",
 		"STOWAGE_HOME_REGION=eu-west-1",
-		"STOWAGE_DB_HOST=127.0.0.1",
+		"STOWAGE_DB_HOST=stowage.cluster-abc123.eu-central-1.rds.amazonaws.com",
 		"STOWAGE_DB_NAME=stowage",
 		"STOWAGE_DB_USER=bench",
 		"STOWAGE_VERDICT_QUEUE_URL=http://127.0.0.1:9/verdicts",

@@ -250,7 +250,11 @@ func copySource(to string) error {
 			return fmt.Errorf("copy %s: %w", name, err)
 		}
 	}
-	raw, err := os.ReadFile(filepath.Join("functions", "s3-ingest", "main.go"))
+	source, path := filepath.Join("functions", "s3-ingest"), filepath.Join(to, "functions", function)
+	if err := os.CopyFS(path, os.DirFS(source)); err != nil {
+		return fmt.Errorf("add the function: %w", err)
+	}
+	raw, err := os.ReadFile(filepath.Join(source, "main.go"))
 	if err != nil {
 		return fmt.Errorf("read the function to measure: %w", err)
 	}
@@ -265,11 +269,7 @@ func copySource(to string) error {
 	lambda.Start(func() (string, error) { return ingest.Probe, nil })
 }`, 1)
 	program = strings.Replace(program, "import (\n", "import (\n\t\"os\"\n\n", 1)
-	path := filepath.Join(to, "functions", function, "main.go")
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("add the function: %w", err)
-	}
-	if err := os.WriteFile(path, []byte(program), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(path, "main.go"), []byte(program), 0o600); err != nil {
 		return fmt.Errorf("add the function: %w", err)
 	}
 	return nil

@@ -6,34 +6,37 @@ package rdsroots
 import (
 	"crypto/x509"
 	_ "embed"
-	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
-// bundle holds the roots alone: what is between them and a server's certificate, the server sends.
+// bundle holds the roots alone, each region's below a line with its name: what is between
+// them and a server's certificate, the server sends.
 //
 //go:embed rds.pem
-var bundle []byte
+var bundle string
 
-// For returns the authorities from which the certificate of a host must come: nil, the
-// system's, for an endpoint of RDS Proxy, and else those of RDS too. A function that starts
-// need not read a hundred certificates for a proxy.
+// cluster is the host of an instance or a cluster, with its region.
+var cluster = regexp.MustCompile(`\.([a-z]{2}(?:-[a-z]+)+-[0-9])\.rds\.amazonaws\.com(?:\.cn)?(?::[0-9]+)?$`)
+
+// For returns the authorities from which the certificate of a host must come: for an
+// endpoint of RDS those of its region, three of some eighty, which is what a function that
+// starts has time for; nil, the system's, for an endpoint of RDS Proxy and for a host that
+// is none of RDS's.
 func For(host string) (*x509.CertPool, error) {
-	if strings.Contains(host, ".proxy-") && strings.Contains(host, ".rds.") {
+	m := cluster.FindStringSubmatch(host)
+	if m == nil || strings.Contains(host, ".proxy-") {
 		return nil, nil
 	}
-	return Pool()
-}
-
-// Pool returns the system's authorities and those of RDS.
-func Pool() (*x509.CertPool, error) {
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the system's authorities: %w", err)
+	_, section, found := strings.Cut(bundle, "\n# "+m[1]+"\n")
+	if !found {
+		return nil, fmt.Errorf("no authority of RDS is known in the region %s of %s: add it to rds.pem", m[1], host)
 	}
-	if !pool.AppendCertsFromPEM(bundle) {
-		return nil, errors.New("the bundle of RDS's authorities holds no certificate")
+	section, _, _ = strings.Cut(section, "\n# ")
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(section)) {
+		return nil, fmt.Errorf("the authorities of RDS in the region %s cannot be read", m[1])
 	}
 	return pool, nil
 }
