@@ -33,6 +33,10 @@ type variant struct {
 	ratio float64 // longest start-up, as a multiple of hello's
 }
 
+// larger are functions that may be larger without tracing, in bytes: ledger-api holds
+// PostgreSQL's driver, DynamoDB's client, huma and the world's time zones.
+var larger = map[string]int64{"ledger-api": 14e6}
+
 func variants() []variant {
 	return []variant{
 		{name: "traced", tags: "lambda.norpc,grpcnotrace,nethttpomithttp2", bytes: 24e6, ratio: 3.0},
@@ -149,10 +153,10 @@ func report(subjects []subject, times []series) []error {
 		p50 := times[i].median()
 		ratio := p50.Seconds() / hello.Seconds()
 		limit := "-"
-		if s.variant.bytes > 0 {
-			limit = fmt.Sprintf("%.0f MB, %.1f x", float64(s.variant.bytes)/1e6, s.variant.ratio)
-			if s.bytes > s.variant.bytes {
-				over = append(over, fmt.Errorf("%s (%s) has %d bytes of %d", s.function, s.variant.name, s.bytes, s.variant.bytes))
+		if most := max(s.variant.bytes, larger[s.function]); s.variant.bytes > 0 {
+			limit = fmt.Sprintf("%.0f MB, %.1f x", float64(most)/1e6, s.variant.ratio)
+			if s.bytes > most {
+				over = append(over, fmt.Errorf("%s (%s) has %d bytes of %d", s.function, s.variant.name, s.bytes, most))
 			}
 			if ratio > s.variant.ratio {
 				over = append(over, fmt.Errorf("%s (%s) starts in %.2f times hello's time of %.1f allowed", s.function, s.variant.name, ratio, s.variant.ratio))
