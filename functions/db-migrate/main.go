@@ -12,7 +12,6 @@ import (
 	"github.com/stowage-dev/stowage/shared/boot"
 	"github.com/stowage-dev/stowage/shared/pgstore"
 	"github.com/stowage-dev/stowage/shared/pgstore/migrate"
-	"github.com/stowage-dev/stowage/shared/pgstore/rdsroots"
 )
 
 func main() { boot.Start(build) }
@@ -25,11 +24,7 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 		if err != nil {
 			return migrate.Result{}, err
 		}
-		roots, err := rdsroots.For(cfg.Database.Host)
-		if err != nil {
-			return migrate.Result{}, err
-		}
-		return migrate.Run(ctx, pgstore.Config{Settings: cfg.Database, Password: pgstore.IAM(rt.AWS), Roots: roots, Tracer: rt.Tracer}, rt.Log)
+		return migrate.Run(ctx, pgstore.Config{Settings: cfg.Database, Password: pgstore.IAM(rt.AWS), Tracer: rt.Tracer}, rt.Log)
 	}, rt.Log)
 	return boot.JSON(cfn.LambdaWrap(h.Handle)), nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/stowage-dev/stowage/shared/boot"
 	"github.com/stowage-dev/stowage/shared/ddbstore"
 	"github.com/stowage-dev/stowage/shared/pgstore"
-	"github.com/stowage-dev/stowage/shared/pgstore/rdsroots"
 )
 
 // patience bounds one of the check's transactions, which may read all of the ledger.
@@ -25,11 +24,7 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots, err := rdsroots.For(cfg.Database.Host)
-	if err != nil {
-		return nil, err
-	}
-	db, err := pgstore.Open(pgstore.Config{Settings: cfg.Database, Roots: roots, Password: pgstore.IAM(rt.AWS), Tracer: rt.Tracer, Patience: patience})
+	db, err := pgstore.Open(pgstore.Config{Settings: cfg.Database, Password: pgstore.IAM(rt.AWS), Tracer: rt.Tracer, Patience: patience})
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/stowage-dev/stowage/shared/deadletter"
 	"github.com/stowage-dev/stowage/shared/observe"
 	"github.com/stowage-dev/stowage/shared/pgstore"
-	"github.com/stowage-dev/stowage/shared/pgstore/rdsroots"
 	"github.com/stowage-dev/stowage/shared/s3store"
 )
 
@@ -22,11 +21,7 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots, err := rdsroots.For(cfg.Database.Host)
-	if err != nil {
-		return nil, err
-	}
-	db, err := pgstore.Open(pgstore.Config{Settings: cfg.Database, Roots: roots, Password: pgstore.IAM(rt.AWS), Tracer: rt.Tracer})
+	db, err := pgstore.Open(pgstore.Config{Settings: cfg.Database, Password: pgstore.IAM(rt.AWS), Tracer: rt.Tracer})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stowage-dev/stowage/shared/boot"
 	"github.com/stowage-dev/stowage/shared/observe"
+	"github.com/stowage-dev/stowage/shared/pgstore/rdsroots"
 )
 
 // Settings is what a function is told of its database by its environment.
@@ -52,8 +53,8 @@ type Config struct {
 	Settings
 	// Password is an IAM token's maker: see IAM.
 	Password Passwords
-	// Roots are the authorities that a server's certificate must come from. Nil: the
-	// system's. See rdsroots.For.
+	// Roots are the authorities that a server's certificate must come from. Nil: those of
+	// its host, see rdsroots.For.
 	Roots *x509.CertPool
 	// Tracer is told of every query by its name. Nil: nobody is.
 	Tracer observe.Tracer
@@ -145,13 +146,19 @@ func (c Config) connConfig(address string) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("port of the database address %q: %w", address, err)
 	}
+	roots := c.Roots
+	if roots == nil {
+		if roots, err = rdsroots.For(host); err != nil {
+			return nil, err
+		}
+	}
 	conn, err := pgx.ParseConfig("")
 	if err != nil {
 		return nil, fmt.Errorf("prepare a connection to %s: %w", address, err)
 	}
 	conn.Host, conn.Port, conn.Database, conn.User, conn.Password = host, uint16(port), c.Database, c.User, ""
 	conn.Fallbacks = nil // to plain text, for one
-	conn.TLSConfig = &tls.Config{ServerName: host, RootCAs: c.Roots, MinVersion: tls.VersionTLS12}
+	conn.TLSConfig = &tls.Config{ServerName: host, RootCAs: roots, MinVersion: tls.VersionTLS12}
 	conn.SSLNegotiation = ""
 	conn.RuntimeParams = map[string]string{} // poolers refuse what they do not know
 	conn.ConnectTimeout = c.ConnectTimeout
