@@ -67,10 +67,9 @@ func TestAnyLifeOfAKey(t *testing.T) {
 
 func (m *model) exists() bool { return m.id != "" && !m.expired() }
 
-// expired reports whether the record counts no longer. A request at work outlives it.
-func (m *model) expired() bool {
-	return m.b.now().After(m.began.Add(keep)) && (m.done || m.lapsed())
-}
+// expired reports whether the record counts no longer. The lease of its latest owner
+// outlives it.
+func (m *model) expired() bool { return m.b.now().After(m.began.Add(keep)) && m.lapsed() }
 
 func (m *model) lapsed() bool { return m.b.now().After(m.leaseEnd.Add(skew)) }
 

@@ -31,7 +31,8 @@ type Config struct {
 	Now func() time.Time
 	// NewID makes the ids of claims. Nil: ULIDs.
 	NewID func() string
-	// Keep is how long a result is kept, counted from the first attempt. 0: 24 hours.
+	// Keep is how long a result is kept, counted from the first attempt, and at least
+	// until the lease of the owner that stored it has ended. 0: 24 hours.
 	Keep time.Duration
 	// Lease is how long a claim lasts when the context has no deadline. 0: 1 minute.
 	Lease time.Duration
