@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	fastjson "github.com/segmentio/encoding/json"
 )
 
 // maxJSONDepth is deeper than any request body goes.
@@ -43,6 +45,17 @@ func UnmarshalStrict(data []byte, into any) error {
 	default:
 		return nil
 	}
+}
+
+// Marshal writes what encoding/json would, without escaping for HTML, in a third of the
+// time (decision 0018).
+func Marshal(w io.Writer, v any) error {
+	encoder := fastjson.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	return nil
 }
 
 // checkValue reads the next value, which is to go into a t (nil or an interface: anything).

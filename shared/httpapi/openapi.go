@@ -34,7 +34,7 @@ func NewRoutes(mux *http.ServeMux) *Routes { return &Routes{mux: mux} }
 
 // newAPI returns a huma API on mux that serves no documents of its own.
 func newAPI(mux *http.ServeMux, info huma.Info) huma.API {
-	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: UnmarshalStrict}
+	format := huma.Format{Marshal: Marshal, Unmarshal: UnmarshalStrict}
 	return humago.New(mux, huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI:    "3.1.0",

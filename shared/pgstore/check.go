@@ -81,7 +81,7 @@ func (db *DB) Holdings(ctx context.Context, objects []ObjectID) (map[ObjectID]le
 	return held, nil
 }
 
-func factOf(r queries.StowageHolding) ledger.Fact {
+func factOf(r *queries.StowageHolding) ledger.Fact {
 	return ledger.Fact{Workspace: r.Workspace, Object: r.Object, Rev: r.Rev, At: r.At.UTC(), Class: ledger.Class(r.Class), Bytes: r.Bytes}
 }
 

@@ -58,9 +58,9 @@ type Config struct {
 	Roots *x509.CertPool
 	// Tracer is told of every query by its name. Nil: nobody is.
 	Tracer observe.Tracer
-	// Watch takes the tracer's place, and is told of every statement with its arguments,
-	// which must not be logged: for tests and benchmarks.
-	Watch pgx.QueryTracer
+	// Watch is told of every statement of a transaction with its arguments, which must not
+	// be logged: for tests and benchmarks.
+	Watch func(sql string, args []any)
 	// MaxConns is how large the pool gets. 0: 2, since Lambda gives an instance one
 	// request at a time.
 	MaxConns int32
@@ -166,9 +166,6 @@ func (c Config) connConfig(address string) (*pgx.ConnConfig, error) {
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn.StatementCacheCapacity, conn.DescriptionCacheCapacity = 0, 0
 	conn.Tracer = &tracer{c.Tracer}
-	if c.Watch != nil {
-		conn.Tracer = c.Watch
-	}
 	return conn, nil
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stowage-dev/stowage/shared/pgstore/internal/queries"
@@ -113,20 +113,24 @@ func (db *DB) once(ctx context.Context, pool *pgxpool.Pool, t transaction) error
 		return acquireError{err}
 	}
 	defer conn.Release() // destroys a connection that is broken or within a transaction
-	p := &pipeline{conn: conn.Conn(), batch: &pgx.Batch{}, single: t.single}
-	p.batch.Queue("-- name: Begin\n" + string(t.begin))
-	q := queries.New(p)
-	if len(t.workspaces) > 0 {
-		p.queue(enterSQL, t.workspaces)
+	p := &pipeline{conn: conn.Conn(), cfg: &db.cfg, batch: &pgconn.Batch{}, single: t.single}
+	err = p.queue("-- name: Begin\n" + string(t.begin))
+	if err == nil && len(t.workspaces) > 0 {
+		err = p.queue(enterSQL, t.workspaces)
 	}
-	if err := t.do(ctx, q); err != nil {
+	if err == nil {
+		err = t.do(ctx, queries.New(p))
+	}
+	if err == nil && !p.committed {
+		err = p.queue(commitSQL)
+	}
+	if err != nil {
 		p.rollback(ctx)
 		return err
 	}
 	if p.committed {
 		return nil
 	}
-	p.queue(commitSQL)
 	if err := p.flush(ctx); err != nil {
 		p.rollback(ctx)
 		return commitFailure(err)

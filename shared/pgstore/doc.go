@@ -4,10 +4,11 @@
 // # Connections
 //
 // A function has one small pool. The password of each new connection is an IAM token,
-// built locally and valid for 15 minutes; TLS is verified. Statements are sent unnamed
-// (pgx.QueryExecModeExec): a pooler in transaction mode neither pins nor fails on them,
-// and each takes one round trip. Nothing is SET: bounds of statements belong to the roles,
-// see the migrations. A connection lives for minutes, far less than a proxy lets it.
+// built locally and valid for 15 minutes; TLS is verified. Statements are sent unnamed, as
+// pgx does in QueryExecModeExec: a pooler in transaction mode neither pins nor fails on
+// them, and each takes one round trip. Results come in binary. Nothing is SET: bounds of
+// statements belong to the roles, see the migrations. A connection lives for minutes, far
+// less than a proxy lets it.
 //
 // # Transactions
 //

@@ -60,7 +60,7 @@ func (db *DB) Entries(ctx context.Context, workspace string, f EntryFilter, befo
 	return page, next, db.read(ctx, t)
 }
 
-func listEntries(ctx context.Context, q *queries.Queries, workspace string, f EntryFilter, before int64, rows int) ([]queries.StowageEntry, error) {
+func listEntries(ctx context.Context, q *queries.Queries, workspace string, f EntryFilter, before int64, rows int) ([]*queries.StowageEntry, error) {
 	all := queries.ListEntriesParams{
 		Workspace: workspace, Before: before, Page: int32(rows),
 		Account: optional(string(f.Account)), Class: optional(string(f.Class)), After: optionalTime(f.From), Until: optionalTime(f.Until),

@@ -77,7 +77,7 @@ func (db *DB) Find(ctx context.Context, workspace string, query search.Query, f 
 	return hits, next, db.read(ctx, t)
 }
 
-func hitOf(r queries.FindRow, words []string) (search.Hit, error) {
+func hitOf(r *queries.FindRow, words []string) (search.Hit, error) {
 	h := search.Hit{
 		Object: r.Object, Rev: r.Rev, Version: r.Version, Path: r.Path, ContentType: r.ContentType, Size: r.Size,
 		UpdatedAt: r.UpdatedAt.UTC(), Rank: r.Rank, Name: search.Highlight(r.Path, words), Body: search.Pieces(r.BodyMarked),

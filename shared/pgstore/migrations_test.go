@@ -125,13 +125,15 @@ func record(t *testing.T, version int64) []sent {
 	must(t, err)
 	var all []sent
 	open := func(role string) *pgstore.DB {
-		db, err := pgstore.OpenWatched(d.Config(role), func(sql string, args []any) {
+		cfg := d.Config(role)
+		cfg.Watch = func(sql string, args []any) {
 			s := sent{Role: role, SQL: sql}
 			for _, a := range args {
 				s.Args = append(s.Args, argOf(t, a))
 			}
 			all = append(all, s)
-		})
+		}
+		db, err := pgstore.Open(cfg)
 		must(t, err)
 		t.Cleanup(db.Close)
 		return db

@@ -2,22 +2,33 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stowage-dev/stowage/shared/observe"
 	"github.com/stowage-dev/stowage/shared/pgstore/internal/queries"
 )
 
 // pipeline sends the queries of a transaction in as few round trips as their results
 // allow: what returns nothing is queued, what returns something is sent with all that is
 // queued before it.
+//
+// Queries are unnamed statements whose parameters travel as text, typed by their Go types,
+// so that nothing has to be asked of the server first, which may be another one every time.
+// Results travel in binary, which costs the server and this side less than text. pgx's own
+// batches do the one or the other.
 type pipeline struct {
 	conn  *pgx.Conn
-	batch *pgx.Batch
-	sent  bool // something was, so that there may be a transaction to end
+	cfg   *Config
+	build pgx.ExtendedQueryBuilder
+	batch *pgconn.Batch
+	names []string // of what is queued
+	sent  bool     // something was, so that there may be a transaction to end
 	// single lets the commit travel with the first query that returns something: there is
 	// no other, and it changes nothing.
 	single    bool
@@ -26,32 +37,51 @@ type pipeline struct {
 
 var _ queries.DBTX = (*pipeline)(nil)
 
-func (p *pipeline) queue(sql string, args ...any) { p.batch.Queue(sql, args...) }
+// binary is the format of all columns of a result.
+var binary = []int16{pgx.BinaryFormatCode}
+
+func (p *pipeline) queue(sql string, args ...any) error {
+	if p.cfg.Watch != nil {
+		p.cfg.Watch(sql, args)
+	}
+	name := queryName(sql)
+	if err := p.build.Build(p.conn.TypeMap(), nil, args); err != nil {
+		return fmt.Errorf("encode the arguments of %s: %w", name, err)
+	}
+	p.names = append(p.names, name)
+	p.batch.ExecParams(sql, p.build.ParamValues, nil, p.build.ParamFormats, binary)
+	return nil
+}
 
 // Exec queues a query. What it affects is not known when Exec returns, nor whether it fails.
 func (p *pipeline) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	p.queue(sql, args...)
-	return pgconn.CommandTag{}, nil
+	return pgconn.CommandTag{}, p.queue(sql, args...)
 }
 
 // Query sends what is queued and the query, and returns the query's rows.
 func (p *pipeline) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	p.queue(sql, args...)
-	before := p.batch.Len() - 1
+	if err := p.queue(sql, args...); err != nil {
+		return nil, err
+	}
+	before := len(p.names) - 1
 	if p.single {
-		p.queue(commitSQL)
+		if err := p.queue(commitSQL); err != nil {
+			return nil, err
+		}
 		p.committed = true
 	}
 	results, err := p.send(ctx, before)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := results.Query()
-	if err != nil {
-		return nil, closing(results, err)
+	if !results.NextResult() {
+		return nil, results.closing(errNoResult)
 	}
-	return &lastRows{Rows: rows, results: results}, nil
+	return &lastRows{Rows: pgx.RowsFromResultReader(p.conn.TypeMap(), results.ResultReader()), results: results}, nil
 }
+
+// errNoResult tells of a server that ends a batch before its time, and says no error.
+var errNoResult = errors.New("the server has sent fewer results than it was sent queries")
 
 // QueryRow is Query for one row.
 func (p *pipeline) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
@@ -61,32 +91,48 @@ func (p *pipeline) QueryRow(ctx context.Context, sql string, args ...any) pgx.Ro
 
 // flush sends what is queued and waits until it is done.
 func (p *pipeline) flush(ctx context.Context) error {
-	results, err := p.send(ctx, p.batch.Len())
+	results, err := p.send(ctx, len(p.names))
 	if err != nil {
 		return err
 	}
-	return closing(results, nil)
+	return results.closing(nil)
 }
 
 // send sends what is queued and reads the results of the first of it.
-func (p *pipeline) send(ctx context.Context, first int) (pgx.BatchResults, error) {
+func (p *pipeline) send(ctx context.Context, first int) (*results, error) {
+	ctx, span := p.cfg.Tracer.Start(ctx, strings.Join(p.names, " "))
 	batch := p.batch
-	p.batch, p.sent = &pgx.Batch{}, true
-	results := p.conn.SendBatch(ctx, batch)
+	p.batch, p.names, p.sent = &pgconn.Batch{}, p.names[:0], true
+	r := &results{p.conn.PgConn().ExecBatch(ctx, batch), span}
 	for range first {
-		if _, err := results.Exec(); err != nil {
-			return nil, closing(results, err)
+		if !r.NextResult() {
+			return nil, r.closing(errNoResult)
+		}
+		if _, err := r.ResultReader().Close(); err != nil {
+			return nil, r.closing(err)
 		}
 	}
-	return results, nil
+	return r, nil
 }
 
-// closing reads what is left of results, and returns the first error.
-func closing(results pgx.BatchResults, err error) error {
-	if cerr := results.Close(); err == nil {
+// results are those of the queries of a batch.
+type results struct {
+	*pgconn.MultiResultReader
+	span observe.Span
+}
+
+// closing reads what is left of the results, and returns the first error: the server's, or
+// err.
+func (r *results) closing(err error) error {
+	if cerr := r.Close(); cerr != nil {
 		err = cerr
 	}
-	return err
+	if err != nil {
+		r.span.End(redact(err))
+		return err
+	}
+	r.span.End(nil)
+	return nil
 }
 
 // rollback ends the transaction, if it can; a connection on which it cannot is closed when
@@ -105,7 +151,7 @@ func (p *pipeline) rollback(ctx context.Context) {
 // lastRows are the rows of the last query of a batch.
 type lastRows struct {
 	pgx.Rows
-	results pgx.BatchResults
+	results *results
 	err     error
 	closed  bool
 }
@@ -126,7 +172,7 @@ func (r *lastRows) Close() {
 	}
 	r.closed = true
 	r.Rows.Close()
-	r.err = closing(r.results, r.Rows.Err())
+	r.err = r.results.closing(r.Rows.Err())
 }
 
 // Err implements pgx.Rows.

@@ -9,12 +9,12 @@ import (
 	"github.com/stowage-dev/stowage/shared/observe"
 )
 
-// tracer tells of queries by the names that they have in queries/*.sql.
+// tracer tells of connections, and of queries outside of pipelines, by the names that they
+// have in queries/*.sql.
 type tracer struct{ to observe.Tracer }
 
 var (
 	_ pgx.QueryTracer   = (*tracer)(nil)
-	_ pgx.BatchTracer   = (*tracer)(nil)
 	_ pgx.ConnectTracer = (*tracer)(nil)
 )
 
@@ -52,23 +52,6 @@ func (t *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQu
 
 // TraceQueryEnd implements pgx.QueryTracer.
 func (*tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryEndData) {
-	end(ctx, d.Err)
-}
-
-// TraceBatchStart implements pgx.BatchTracer: a pipeline is one span that names its queries.
-func (t *tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchStartData) context.Context {
-	names := make([]string, len(d.Batch.QueuedQueries))
-	for i, q := range d.Batch.QueuedQueries {
-		names[i] = queryName(q.SQL)
-	}
-	return t.start(ctx, strings.Join(names, " "))
-}
-
-// TraceBatchQuery implements pgx.BatchTracer.
-func (*tracer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-
-// TraceBatchEnd implements pgx.BatchTracer.
-func (*tracer) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchEndData) {
 	end(ctx, d.Err)
 }
 

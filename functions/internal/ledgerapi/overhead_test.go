@@ -44,7 +44,7 @@ const bareEntries = `SELECT id, workspace, journal, account, class, object, at, 
 
 // bare reads a page as barely as pgx can in a transaction that has entered the workspace:
 // in one round trip.
-func bare(ctx context.Context, conn *pgx.Conn) (int, error) {
+func bare(ctx context.Context, conn *pgx.Conn) ([]bareEntry, error) {
 	batch := &pgx.Batch{}
 	batch.Queue("begin read only")
 	batch.Queue("SELECT stowage.enter(ARRAY['alpha'])")
@@ -54,20 +54,38 @@ func bare(ctx context.Context, conn *pgx.Conn) (int, error) {
 	defer func() { _ = results.Close() }()
 	for range 2 {
 		if _, err := results.Exec(); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var e pgstore.Entry
-	n := 0
-	_, err = pgx.ForEachRow(rows, []any{&e.ID, &e.Workspace, &e.Journal, &e.Account, &e.Class, &e.Object, &e.At, &e.Bytes, &e.BookedAt}, func() error { n++; return nil })
+	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e bareEntry, err error) {
+		return e, row.Scan(&e.id, &e.workspace, &e.journal, &e.account, &e.class, &e.object, &e.at, &e.bytes, &e.bookedAt)
+	})
 	if err != nil {
-		return n, err
+		return nil, err
 	}
-	return n, results.Close()
+	return entries, results.Close()
+}
+
+type bareEntry struct {
+	id, bytes                                  int64
+	workspace, journal, account, class, object string
+	at, bookedAt                               time.Time
+}
+
+// subject is something whose calls are timed.
+type subject struct {
+	call  func() error
+	check func() error // of what the last call has read
+	times []time.Duration
+}
+
+func (s *subject) p50() time.Duration {
+	slices.Sort(s.times)
+	return s.times[len(s.times)/2]
 }
 
 // TestOverhead measures what the API adds to the query that it is about, through a pooler.
@@ -85,13 +103,37 @@ func TestOverhead(t *testing.T) {
 	}
 	pooler := w.database.Pool(t, 10, 100)
 	db := pgtest.Open(t, pooler.Config(pgtest.API))
-	w.deps.Ledger, w.deps.Catalog, w.deps.Log = db, tenancy{}, slog.New(slog.DiscardHandler)
-	handler := ledgerapi.New(w.deps)
-	cfg, before, err := pooler.Config(pgtest.API).Connector()
-	if err != nil {
-		t.Fatal(err)
+	query, store, handler := bareQuery(t, pooler), storeQuery(t, db), wholeHandler(t, w, db)
+	for n := range *calls + 10 { // in turns, so that whatever else the machine does meets all
+		for _, s := range []*subject{query, store, handler} {
+			begun := time.Now()
+			err := s.call()
+			took := time.Since(begun)
+			if err == nil {
+				err = s.check()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n >= 10 {
+				s.times = append(s.times, took)
+			}
+		}
 	}
-	if err := before(t.Context(), cfg); err != nil {
+	ratio := float64(handler.p50()) / float64(query.p50())
+	t.Logf("p50 of a page of %d: bare query %s, pgstore %s, whole handler %s: %.3f of the bare query", page, query.p50(), store.p50(), handler.p50(), ratio)
+	if *mostOverhead > 0 && ratio > *mostOverhead {
+		t.Errorf("the handler takes %.3f of the bare query, at most %.3f is wanted", ratio, *mostOverhead)
+	}
+}
+
+func bareQuery(t *testing.T, pooler *pgtest.Pooler) *subject {
+	t.Helper()
+	cfg, before, err := pooler.Config(pgtest.API).Connector()
+	if err == nil {
+		err = before(t.Context(), cfg)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Tracer = nil
@@ -99,53 +141,55 @@ func TestOverhead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	who, _ := httpapi.NewPrincipal(member("alpha", "owner"))
-	subjects := []func() error{
-		func() error {
-			n, err := bare(t.Context(), conn)
-			if err == nil && n != page+1 {
-				err = fmt.Errorf("read %d rows", n)
-			}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	var read []bareEntry
+	return &subject{
+		call:  func() (err error) { read, err = bare(t.Context(), conn); return err },
+		check: func() error { return wantRows(page+1, len(read)) },
+	}
+}
+
+func storeQuery(t *testing.T, db *pgstore.DB) *subject {
+	t.Helper()
+	var read []pgstore.Entry
+	return &subject{
+		call: func() (err error) {
+			read, _, err = db.Entries(t.Context(), "alpha", pgstore.EntryFilter{}, 0, page)
 			return err
 		},
-		func() error {
-			entries, _, err := db.Entries(t.Context(), "alpha", pgstore.EntryFilter{}, 0, page)
-			if err == nil && len(entries) != page {
-				err = fmt.Errorf("read %d entries", len(entries))
-			}
-			return err
-		},
-		func() error {
-			r := httptest.NewRequestWithContext(httpapi.WithPrincipal(t.Context(), who), http.MethodGet, "/v1/ledger/entries?limit=100", nil)
-			rec := httptest.NewRecorder()
-			handler.ServeHTTP(rec, r)
-			if rec.Code != http.StatusOK || strings.Count(rec.Body.String(), `"id"`) != page {
-				return fmt.Errorf("answered %d %.200s", rec.Code, rec.Body)
-			}
+		check: func() error { return wantRows(page, len(read)) },
+	}
+}
+
+func wholeHandler(t *testing.T, w *world, db *pgstore.DB) *subject {
+	t.Helper()
+	w.deps.Ledger, w.deps.Catalog, w.deps.Log = db, tenancy{}, slog.New(slog.DiscardHandler)
+	handler := ledgerapi.New(w.deps)
+	who, ok := httpapi.NewPrincipal(member("alpha", "owner"))
+	if !ok {
+		t.Fatal("no principal")
+	}
+	ctx := httpapi.WithPrincipal(t.Context(), who)
+	request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/ledger/entries?limit=100", nil)
+	var rec *httptest.ResponseRecorder
+	return &subject{
+		call: func() error {
+			rec = httptest.NewRecorder()
+			handler.ServeHTTP(rec, request)
 			return nil
 		},
-	}
-	times := make([][]time.Duration, len(subjects))
-	for n := range *calls + 10 { // in turns, so that whatever else the machine does meets all
-		for i, call := range subjects {
-			begun := time.Now()
-			if err := call(); err != nil {
-				t.Fatal(err)
+		check: func() error {
+			if rec.Code != http.StatusOK {
+				return fmt.Errorf("answered %d %.200s", rec.Code, rec.Body)
 			}
-			if n >= 10 {
-				times[i] = append(times[i], time.Since(begun))
-			}
-		}
+			return wantRows(page, strings.Count(rec.Body.String(), `"id"`))
+		},
 	}
-	var p50 [3]time.Duration
-	for i := range times {
-		slices.Sort(times[i])
-		p50[i] = times[i][len(times[i])/2]
+}
+
+func wantRows(want, got int) error {
+	if got != want {
+		return fmt.Errorf("read %d entries, want %d", got, want)
 	}
-	ratio := float64(p50[2]) / float64(p50[0])
-	t.Logf("p50 of a page of %d: bare query %s, pgstore %s, whole handler %s: %.3f of the bare query", page, p50[0], p50[1], p50[2], ratio)
-	if *mostOverhead > 0 && ratio > *mostOverhead {
-		t.Errorf("the handler takes %.3f of the bare query, at most %.3f is wanted", ratio, *mostOverhead)
-	}
+	return nil
 }

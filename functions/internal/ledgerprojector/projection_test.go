@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/stowage-dev/stowage/functions/internal/ledgerprojector"
 	"github.com/stowage-dev/stowage/shared/batch"
@@ -217,7 +216,7 @@ func besidePgbench(t *testing.T, server *pgtest.Server, count int) {
 	fresh := func() *pgtest.Database { return pgtest.NewAt(t, server, migrations.Latest()) }
 	script := &script{}
 	cfg := fresh().Config(pgtest.Writer)
-	cfg.Watch = script
+	cfg.Watch = script.add
 	if _, err := project(t.Context(), cfg, count); err != nil {
 		t.Fatal(err)
 	}
@@ -256,28 +255,6 @@ func besidePgbench(t *testing.T, server *pgtest.Server, count int) {
 
 // script writes down what is sent as a script for pgbench, arguments in their places.
 type script struct{ text bytes.Buffer }
-
-var (
-	_ pgx.QueryTracer = (*script)(nil)
-	_ pgx.BatchTracer = (*script)(nil)
-)
-
-func (s *script) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
-	s.add(d.SQL, d.Args)
-	return ctx
-}
-
-func (*script) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
-func (s *script) TraceBatchStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchStartData) context.Context {
-	for _, q := range d.Batch.QueuedQueries {
-		s.add(q.SQL, q.Arguments)
-	}
-	return ctx
-}
-
-func (*script) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-func (*script) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
 func (s *script) add(sql string, args []any) {
 	if sql == "" || strings.HasPrefix(sql, "-- ping") {

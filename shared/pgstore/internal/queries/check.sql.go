@@ -26,13 +26,13 @@ type HoldingMismatchesRow struct {
 	Holdings  string
 }
 
-func (q *Queries) HoldingMismatches(ctx context.Context) ([]HoldingMismatchesRow, error) {
+func (q *Queries) HoldingMismatches(ctx context.Context) ([]*HoldingMismatchesRow, error) {
 	rows, err := q.db.Query(ctx, holdingMismatches)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []HoldingMismatchesRow
+	var items []*HoldingMismatchesRow
 	for rows.Next() {
 		var i HoldingMismatchesRow
 		if err := rows.Scan(
@@ -43,7 +43,7 @@ func (q *Queries) HoldingMismatches(ctx context.Context) ([]HoldingMismatchesRow
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -64,19 +64,19 @@ type HoldingTotalsRow struct {
 	Bytes     string
 }
 
-func (q *Queries) HoldingTotals(ctx context.Context) ([]HoldingTotalsRow, error) {
+func (q *Queries) HoldingTotals(ctx context.Context) ([]*HoldingTotalsRow, error) {
 	rows, err := q.db.Query(ctx, holdingTotals)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []HoldingTotalsRow
+	var items []*HoldingTotalsRow
 	for rows.Next() {
 		var i HoldingTotalsRow
 		if err := rows.Scan(&i.Workspace, &i.Objects, &i.Bytes); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -98,13 +98,13 @@ type HoldingsAfterParams struct {
 	Page      int32
 }
 
-func (q *Queries) HoldingsAfter(ctx context.Context, arg HoldingsAfterParams) ([]StowageHolding, error) {
+func (q *Queries) HoldingsAfter(ctx context.Context, arg HoldingsAfterParams) ([]*StowageHolding, error) {
 	rows, err := q.db.Query(ctx, holdingsAfter, arg.Workspace, arg.After, arg.Page)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []StowageHolding
+	var items []*StowageHolding
 	for rows.Next() {
 		var i StowageHolding
 		if err := rows.Scan(
@@ -117,7 +117,7 @@ func (q *Queries) HoldingsAfter(ctx context.Context, arg HoldingsAfterParams) ([
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -136,13 +136,13 @@ type HoldingsOfParams struct {
 	Objects    []string
 }
 
-func (q *Queries) HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]StowageHolding, error) {
+func (q *Queries) HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]*StowageHolding, error) {
 	rows, err := q.db.Query(ctx, holdingsOf, arg.Workspaces, arg.Objects)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []StowageHolding
+	var items []*StowageHolding
 	for rows.Next() {
 		var i StowageHolding
 		if err := rows.Scan(
@@ -155,7 +155,7 @@ func (q *Queries) HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]Stowa
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -178,19 +178,19 @@ type ImbalancesRow struct {
 	Off       string
 }
 
-func (q *Queries) Imbalances(ctx context.Context) ([]ImbalancesRow, error) {
+func (q *Queries) Imbalances(ctx context.Context) ([]*ImbalancesRow, error) {
 	rows, err := q.db.Query(ctx, imbalances)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ImbalancesRow
+	var items []*ImbalancesRow
 	for rows.Next() {
 		var i ImbalancesRow
 		if err := rows.Scan(&i.Workspace, &i.Class, &i.Off); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -215,13 +215,13 @@ type StoredTotalsRow struct {
 	Quarters  string
 }
 
-func (q *Queries) StoredTotals(ctx context.Context) ([]StoredTotalsRow, error) {
+func (q *Queries) StoredTotals(ctx context.Context) ([]*StoredTotalsRow, error) {
 	rows, err := q.db.Query(ctx, storedTotals)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []StoredTotalsRow
+	var items []*StoredTotalsRow
 	for rows.Next() {
 		var i StoredTotalsRow
 		if err := rows.Scan(
@@ -232,7 +232,7 @@ func (q *Queries) StoredTotals(ctx context.Context) ([]StoredTotalsRow, error) {
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -193,7 +193,7 @@ type AdjustmentOfKeyRow struct {
 	Request   []byte
 }
 
-func (q *Queries) AdjustmentOfKey(ctx context.Context, arg AdjustmentOfKeyParams) (AdjustmentOfKeyRow, error) {
+func (q *Queries) AdjustmentOfKey(ctx context.Context, arg AdjustmentOfKeyParams) (*AdjustmentOfKeyRow, error) {
 	row := q.db.QueryRow(ctx, adjustmentOfKey, arg.Workspace, arg.BookedBy, arg.Key)
 	var i AdjustmentOfKeyRow
 	err := row.Scan(
@@ -208,7 +208,7 @@ func (q *Queries) AdjustmentOfKey(ctx context.Context, arg AdjustmentOfKeyParams
 		&i.BookedAt,
 		&i.Request,
 	)
-	return i, err
+	return &i, err
 }
 
 const cursorKeys = `-- name: CursorKeys :many
@@ -278,7 +278,7 @@ type ListEntriesParams struct {
 	Page      int32
 }
 
-func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]StowageEntry, error) {
+func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]*StowageEntry, error) {
 	rows, err := q.db.Query(ctx, listEntries,
 		arg.Workspace,
 		arg.Before,
@@ -292,7 +292,7 @@ func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]Sto
 		return nil, err
 	}
 	defer rows.Close()
-	var items []StowageEntry
+	var items []*StowageEntry
 	for rows.Next() {
 		var i StowageEntry
 		if err := rows.Scan(
@@ -308,7 +308,7 @@ func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]Sto
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -340,7 +340,7 @@ type ListEntriesOfObjectParams struct {
 	Page      int32
 }
 
-func (q *Queries) ListEntriesOfObject(ctx context.Context, arg ListEntriesOfObjectParams) ([]StowageEntry, error) {
+func (q *Queries) ListEntriesOfObject(ctx context.Context, arg ListEntriesOfObjectParams) ([]*StowageEntry, error) {
 	rows, err := q.db.Query(ctx, listEntriesOfObject,
 		arg.Workspace,
 		arg.Object,
@@ -355,7 +355,7 @@ func (q *Queries) ListEntriesOfObject(ctx context.Context, arg ListEntriesOfObje
 		return nil, err
 	}
 	defer rows.Close()
-	var items []StowageEntry
+	var items []*StowageEntry
 	for rows.Next() {
 		var i StowageEntry
 		if err := rows.Scan(
@@ -371,7 +371,7 @@ func (q *Queries) ListEntriesOfObject(ctx context.Context, arg ListEntriesOfObje
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -383,13 +383,13 @@ const listPrices = `-- name: ListPrices :many
 SELECT class, valid_from, currency, picos_per_gib_hour FROM stowage.prices ORDER BY class, valid_from
 `
 
-func (q *Queries) ListPrices(ctx context.Context) ([]StowagePrice, error) {
+func (q *Queries) ListPrices(ctx context.Context) ([]*StowagePrice, error) {
 	rows, err := q.db.Query(ctx, listPrices)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []StowagePrice
+	var items []*StowagePrice
 	for rows.Next() {
 		var i StowagePrice
 		if err := rows.Scan(
@@ -400,7 +400,7 @@ func (q *Queries) ListPrices(ctx context.Context) ([]StowagePrice, error) {
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -488,13 +488,13 @@ type NeighboursRow struct {
 	Bytes     int64
 }
 
-func (q *Queries) Neighbours(ctx context.Context, arg NeighboursParams) ([]NeighboursRow, error) {
+func (q *Queries) Neighbours(ctx context.Context, arg NeighboursParams) ([]*NeighboursRow, error) {
 	rows, err := q.db.Query(ctx, neighbours, arg.Workspaces, arg.Objects, arg.Revs)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []NeighboursRow
+	var items []*NeighboursRow
 	for rows.Next() {
 		var i NeighboursRow
 		if err := rows.Scan(
@@ -507,7 +507,7 @@ func (q *Queries) Neighbours(ctx context.Context, arg NeighboursParams) ([]Neigh
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -569,7 +569,7 @@ type SumQuartersRow struct {
 	Moment  string
 }
 
-func (q *Queries) SumQuarters(ctx context.Context, arg SumQuartersParams) ([]SumQuartersRow, error) {
+func (q *Queries) SumQuarters(ctx context.Context, arg SumQuartersParams) ([]*SumQuartersRow, error) {
 	rows, err := q.db.Query(ctx, sumQuarters,
 		arg.Spans,
 		arg.FromQuarters,
@@ -580,7 +580,7 @@ func (q *Queries) SumQuarters(ctx context.Context, arg SumQuartersParams) ([]Sum
 		return nil, err
 	}
 	defer rows.Close()
-	var items []SumQuartersRow
+	var items []*SumQuartersRow
 	for rows.Next() {
 		var i SumQuartersRow
 		if err := rows.Scan(
@@ -593,7 +593,7 @@ func (q *Queries) SumQuarters(ctx context.Context, arg SumQuartersParams) ([]Sum
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

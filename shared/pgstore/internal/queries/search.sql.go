@@ -66,7 +66,7 @@ type FindRow struct {
 	BodyMarked  string
 }
 
-func (q *Queries) Find(ctx context.Context, arg FindParams) ([]FindRow, error) {
+func (q *Queries) Find(ctx context.Context, arg FindParams) ([]*FindRow, error) {
 	rows, err := q.db.Query(ctx, find,
 		arg.Workspace,
 		arg.Query,
@@ -87,7 +87,7 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]FindRow, error) {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []FindRow
+	var items []*FindRow
 	for rows.Next() {
 		var i FindRow
 		if err := rows.Scan(
@@ -104,7 +104,7 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]FindRow, error) {
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -126,19 +126,19 @@ type NearestRow struct {
 	Meant string
 }
 
-func (q *Queries) Nearest(ctx context.Context, arg NearestParams) ([]NearestRow, error) {
+func (q *Queries) Nearest(ctx context.Context, arg NearestParams) ([]*NearestRow, error) {
 	rows, err := q.db.Query(ctx, nearest, arg.Workspace, arg.Words)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []NearestRow
+	var items []*NearestRow
 	for rows.Next() {
 		var i NearestRow
 		if err := rows.Scan(&i.Word, &i.Meant); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
