@@ -1,8 +1,6 @@
 package main
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"github.com/stowage-dev/stowage/functions/internal/ingest"
 	"github.com/stowage-dev/stowage/shared/boot"
 	"github.com/stowage-dev/stowage/shared/guarddutyscan"
@@ -16,7 +14,7 @@ func newScanner(rt *boot.Runtime, cfg ingest.Config) ingest.Scanner {
 	case ingest.GuardDuty:
 		return guarddutyscan.New(cfg.Bucket)
 	case ingest.Clamd:
-		return scan.NewQueued(sqsqueue.New(sqs.NewFromConfig(rt.AWS), cfg.ScanQueueURL))
+		return scan.NewQueued(sqsqueue.New(rt.AWS, cfg.ScanQueueURL))
 	default:
 		return nil
 	}

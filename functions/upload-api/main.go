@@ -2,13 +2,11 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/stowage-dev/stowage/functions/internal/uploadapi"
 	"github.com/stowage-dev/stowage/shared/boot"
@@ -28,17 +26,15 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	storage, err := s3store.NewSigner(context.Background(), rt.AWS, s3store.SignerConfig{Bucket: cfg.Bucket, RoleARN: cfg.SignerRoleARN, SessionName: rt.Function, Now: rt.Now})
+	storage, err := s3store.NewSigner(rt.AWS, s3store.SignerConfig{Bucket: cfg.Bucket, RoleARN: cfg.SignerRoleARN, SessionName: rt.Function, Now: rt.Now})
 	if err != nil {
 		return nil, err
 	}
-	db, newID := dynamodb.NewFromConfig(rt.AWS), uploadapi.NewIDs(rt.Now, rand.Reader)
-	handler := uploadapi.New(uploadapi.Deps{
+	db := dynamodb.NewFromConfig(rt.AWS)
+	return boot.JSON(httpapi.NewGateway(uploadapi.New(uploadapi.Deps{
 		Catalog: ddbstore.New(db, ddbstore.Config{Table: cfg.Table, Now: rt.Now}), Signer: storage, Storage: storage,
-		Completions: sqsqueue.New(sqs.NewFromConfig(rt.AWS), cfg.CompletionQueueURL),
-		Idempotency: idempotency.New(db, idempotency.Config{Table: cfg.IdempotencyTable, Now: rt.Now, NewID: newID}),
-		Cursors:     cursor.NewCodec(smkeyring.New(secretsmanager.NewFromConfig(rt.AWS), cfg.CursorSecretARN, rt.Now), rand.Reader),
-		NewID:       newID, Now: rt.Now, Log: rt.Log,
-	})
-	return boot.JSON(httpapi.NewGateway(handler).Handle), nil
+		Completions: sqsqueue.New(rt.AWS, cfg.CompletionQueueURL), Idempotency: idempotency.New(db, idempotency.Config{Table: cfg.IdempotencyTable, Now: rt.Now}),
+		Cursors: cursor.NewCodec(smkeyring.New(secretsmanager.NewFromConfig(rt.AWS), cfg.CursorSecretARN, rt.Now), rand.Reader),
+		NewID:   uploadapi.NewIDs(rt.Now, rand.Reader), Now: rt.Now, Log: rt.Log,
+	})).Handle), nil
 }

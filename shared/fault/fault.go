@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 )
 
 // Code names a kind of failure. Codes are part of the public API: clients
@@ -191,4 +192,18 @@ func Join(errs ...error) error {
 	}
 	joined.Fields = fields
 	return joined
+}
+
+// Inside puts a prefix, such as "body.", before the fields that err blames.
+func Inside(prefix string, err error) error {
+	var coded *Error
+	if !errors.As(err, &coded) || len(coded.Fields) == 0 {
+		return err
+	}
+	located := *coded
+	located.Fields = slices.Clone(coded.Fields)
+	for i := range located.Fields {
+		located.Fields[i].Field = prefix + located.Fields[i].Field
+	}
+	return &located
 }

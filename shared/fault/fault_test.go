@@ -83,3 +83,19 @@ func TestJoin(t *testing.T) {
 		t.Errorf("another code was hidden: %v", err)
 	}
 }
+
+func TestInside(t *testing.T) {
+	t.Parallel()
+	bare := fault.Join(fault.Invalid("name", "is empty"), fault.Invalid("size", "is below 0"))
+	err := fault.Inside("body.", fmt.Errorf("check: %w", bare))
+	var located, untouched *fault.Error
+	if !errors.As(err, &located) || !errors.As(bare, &untouched) {
+		t.Fatalf("%v, %v", err, bare)
+	}
+	if located.Fields[0].Field != "body.name" || located.Fields[1].Field != "body.size" || untouched.Fields[0].Field != "name" {
+		t.Errorf("%+v of %+v", located.Fields, untouched.Fields)
+	}
+	if other := errors.New("other"); !errors.Is(fault.Inside("body.", other), other) || fault.Inside("body.", nil) != nil {
+		t.Error("an error that blames no field was changed")
+	}
+}

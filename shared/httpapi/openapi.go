@@ -144,6 +144,12 @@ func describeGateway(responses map[string]*huma.Response) {
 	}
 }
 
+// PageQuery asks for a page of a list.
+type PageQuery struct {
+	Cursor string `query:"cursor" maxLength:"8192" doc:"nextCursor of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most items of the page; there may be fewer before the end."`
+}
+
 // Refuse answers a request from within a huma middleware.
 func Refuse(ctx huma.Context, err error) {
 	_, w := humago.Unwrap(ctx)

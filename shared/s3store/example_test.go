@@ -18,7 +18,7 @@ func ExamplePresigner() {
 		AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token",
 		CanExpire: true, Expires: now.Add(40 * time.Minute),
 	}
-	signer, err := s3store.NewPresigner(context.Background(), s3store.PresignerConfig{
+	signer, err := s3store.NewPresigner(s3store.PresignerConfig{
 		Bucket: "content", Client: newClient("", session),
 		Credentials: credentials.StaticCredentialsProvider{Value: session}, // a *Session in a function
 		Now:         func() time.Time { return now },

@@ -30,7 +30,7 @@ func sha(body []byte) string {
 
 func presigner(tb testing.TB, client *s3.Client, bucket string, creds aws.Credentials, now func() time.Time) *s3store.Presigner {
 	tb.Helper()
-	p, err := s3store.NewPresigner(tb.Context(), s3store.PresignerConfig{
+	p, err := s3store.NewPresigner(s3store.PresignerConfig{
 		Bucket: bucket, Client: client, Now: now,
 		Credentials: credentials.StaticCredentialsProvider{Value: creds},
 	})

@@ -185,7 +185,7 @@ func TestSealAgainstWriters(t *testing.T) {
 func TestSlowPutThatEndsAfterTheSeal(t *testing.T) {
 	e := startEngine(t)
 	b := &sealBench{s3store.NewSealer(e.client(t), testBucket), e.client(t), t}
-	presigner, err := s3store.NewPresigner(t.Context(), s3store.PresignerConfig{
+	presigner, err := s3store.NewPresigner(s3store.PresignerConfig{
 		Bucket: testBucket, Client: b.client, Now: time.Now,
 		Credentials: credentials.StaticCredentialsProvider{Value: e.session(t, time.Hour)},
 	})

@@ -1,7 +1,6 @@
 package s3store
 
 import (
-	"context"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,10 +25,10 @@ type Signer struct {
 }
 
 // NewSigner returns a Signer that works as a role.
-func NewSigner(ctx context.Context, cfg aws.Config, signer SignerConfig) (*Signer, error) {
+func NewSigner(cfg aws.Config, signer SignerConfig) (*Signer, error) {
 	session := NewSession(sts.NewFromConfig(cfg), SessionConfig{RoleARN: signer.RoleARN, Name: signer.SessionName, Now: signer.Now})
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.Credentials = session })
-	presigner, err := NewPresigner(ctx, PresignerConfig{Bucket: signer.Bucket, Client: client, Credentials: session, Now: signer.Now})
+	presigner, err := NewPresigner(PresignerConfig{Bucket: signer.Bucket, Client: client, Credentials: session, Now: signer.Now})
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,9 @@ type Queue struct {
 }
 
 // New returns the queue at url.
-func New(client *sqs.Client, url string) *Queue { return &Queue{client: client, url: url} }
+func New(cfg aws.Config, url string) *Queue {
+	return &Queue{client: sqs.NewFromConfig(cfg), url: url}
+}
 
 // Send puts a message into the queue, to be received after delay: whole seconds, rounded
 // up, at most 15 minutes.

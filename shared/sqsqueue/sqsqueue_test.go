@@ -40,11 +40,11 @@ func newBench(t *testing.T) *bench {
 	}
 	b.server = httptest.NewServer(broker)
 	t.Cleanup(b.server.Close)
-	b.client = sqs.New(sqs.Options{
+	cfg := aws.Config{
 		Region: "us-east-1", BaseEndpoint: &b.server.URL, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
-	})
-	b.Queue = sqsqueue.New(b.client, url)
+	}
+	b.client, b.Queue = sqs.NewFromConfig(cfg), sqsqueue.New(cfg, url)
 	return b
 }
 

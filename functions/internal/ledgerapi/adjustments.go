@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/idempotency"
@@ -36,25 +37,25 @@ type adjustmentAnswer struct {
 }
 
 func (a *api) createAdjustment(ctx context.Context, in *adjustmentInput) (*adjustmentAnswer, error) {
-	c, now := callerFrom(ctx), a.Now().UTC().Truncate(time.Millisecond)
+	c, now := tenancy.CallerFrom(ctx), a.Now().UTC().Truncate(time.Millisecond)
 	class, err := ledger.ParseClass(in.Body.Class)
 	if err == nil && in.Body.Class == "" {
 		err = fault.Invalid("class", "must name a storage class")
 	}
 	wanted := ledger.Adjustment{
-		Workspace: c.workspace, ID: a.NewID(), Class: class, Bytes: in.Body.Bytes, From: millis(in.Body.From),
-		Reason: in.Body.Reason, BookedBy: c.sub, BookedAt: now,
+		Workspace: c.Workspace, ID: a.NewID(), Class: class, Bytes: in.Body.Bytes, From: millis(in.Body.From),
+		Reason: in.Body.Reason, BookedBy: c.Sub, BookedAt: now,
 	}
 	if in.Body.Until != nil {
 		wanted.Until = millis(*in.Body.Until)
 	}
-	key := idempotency.Request{Scope: []string{c.workspace, c.sub}, Key: in.Key, Payload: idempotency.Sum(string(httpapi.Body(ctx)))}
-	if err := fault.Join(inside("body.", err), inside("body.", wanted.Validate(now)), inside("header.", key.Validate())); err != nil {
+	key := idempotency.Request{Scope: []string{c.Workspace, c.Sub}, Key: in.Key, Payload: idempotency.Sum(string(httpapi.Body(ctx)))}
+	if err := fault.Join(fault.Inside("body.", err), fault.Inside("body.", wanted.Validate(now)), fault.Inside("header.", key.Validate())); err != nil {
 		return nil, err
 	}
 	booked, repeated, err := a.Ledger.Adjust(ctx, wanted, pgstore.Key{Name: in.Key, Request: key.Payload[:]})
 	if err != nil {
-		return nil, fmt.Errorf("adjust %s: %w", c.workspace, err)
+		return nil, fmt.Errorf("adjust %s: %w", c.Workspace, err)
 	}
 	httpapi.Annotate(ctx, slog.Bool("replayed", repeated), slog.String("adjustment", booked.ID))
 	out := &adjustmentAnswer{}

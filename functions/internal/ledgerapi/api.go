@@ -10,12 +10,12 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/cursor"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/ledger"
 	"github.com/stowage-dev/stowage/shared/pgstore"
-	"github.com/stowage-dev/stowage/shared/ratelimit"
 	"github.com/stowage-dev/stowage/shared/search"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
@@ -29,13 +29,6 @@ type Ledger interface {
 	Nearest(ctx context.Context, workspace string, words []string) (map[string]string, error)
 }
 
-// Catalog knows workspaces, their members, and how fast they may write.
-type Catalog interface {
-	ratelimit.Catalog
-	Workspace(ctx context.Context, ws string) (workspace.Workspace, error)
-	Member(ctx context.Context, ws, sub string) (workspace.Member, error)
-}
-
 // Cursors seals the position of a list for the client that reads it.
 type Cursors interface {
 	Seal(ctx context.Context, binding cursor.Binding, position []byte) (string, error)
@@ -45,7 +38,7 @@ type Cursors interface {
 // Deps is what the API works with.
 type Deps struct {
 	Ledger  Ledger
-	Catalog Catalog
+	Catalog tenancy.Catalog
 	Cursors Cursors
 	Log     *slog.Logger
 	// NewID makes the ids of adjustments and requests: ULIDs.
@@ -55,18 +48,13 @@ type Deps struct {
 
 type api struct {
 	Deps
-	members *memberships
-	limiter *ratelimit.Limiter
+	gate *tenancy.Gate
 }
 
 // New returns the API.
 func New(deps Deps) http.Handler {
 	mux := http.NewServeMux()
-	a := &api{
-		Deps:    deps,
-		members: newMemberships(deps.Catalog, deps.Now),
-		limiter: ratelimit.New(deps.Catalog, deps.Now, rand.Int64N),
-	}
+	a := &api{Deps: deps, gate: tenancy.NewGate(deps.Catalog, deps.Now, rand.Int64N)}
 	a.register(httpapi.NewRoutes(mux))
 	return httpapi.Wrap(mux, httpapi.Options{Log: deps.Log, NewID: deps.NewID, Now: deps.Now})
 }
@@ -106,7 +94,7 @@ func (a *api) register(routes *httpapi.Routes) {
 		id: "createLedgerAdjustment", method: http.MethodPost, path: "/v1/ledger/adjustments", tag: "ledger", status: http.StatusCreated,
 		summary: "Adjust what is billed",
 		detail:  "Adds bytes to what is billed, or takes them off, over a span of time that has passed. No more is taken off than is there. The same Idempotency-Key with the same request books once, for good, and gets the same answer.",
-		access:  toBill(), codes: []fault.Code{fault.NotFound, fault.Conflict, fault.IdempotencyReused, fault.RateLimited},
+		access:  toBill(), codes: []fault.Code{fault.Conflict, fault.IdempotencyReused},
 	}, a.createAdjustment)
 	register(a, routes, operation{
 		id: "search", method: http.MethodGet, path: "/v1/search", tag: "search",
@@ -125,7 +113,7 @@ type operation struct {
 	summary string
 	detail  string
 	status  int // of success; 0: 200
-	access  access
+	access  tenancy.Access
 	codes   []fault.Code // with which it can fail, beside those of access
 }
 
@@ -133,25 +121,20 @@ func register[I, O any](a *api, routes *httpapi.Routes, op operation, handle fun
 	described := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: op.detail,
 		Tags: []string{op.tag}, DefaultStatus: op.status,
-		Security:    []map[string][]string{{"token": {op.access.scope}}},
-		Middlewares: huma.Middlewares{a.authorize(op.access)},
-		Parameters: []*huma.Param{{
-			Name: workspaceHeader, In: "header",
-			Description: "Which workspace, when the token lists several.",
-			Schema:      &huma.Schema{Type: "string"},
-		}},
 	}
+	codes := append(a.gate.Guard(&described, op.access), op.codes...)
 	if op.method != http.MethodGet {
-		described.Middlewares = append(described.Middlewares, a.limited)
+		codes = append(codes, a.gate.Limit(&described))
 	}
-	codes := append([]fault.Code{fault.Unauthenticated, fault.Forbidden, fault.WorkspaceRequired}, op.codes...)
 	httpapi.Register(routes, described, codes, handle)
 }
 
-// PageQuery asks for a page of a list.
-type PageQuery struct {
-	Cursor string `query:"cursor" maxLength:"8192" doc:"nextCursor of the page before."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most items of the page; there may be fewer before the end."`
+func toRead() tenancy.Access {
+	return tenancy.Access{Scope: tenancy.ScopeRead, Role: workspace.Reader, In: tenancy.ByHeader}
+}
+
+func toBill() tenancy.Access {
+	return tenancy.Access{Scope: tenancy.ScopeBilling, Role: workspace.Owner, In: tenancy.ByHeader, Machines: true}
 }
 
 // position opens the cursor of a list; nil is the first page.

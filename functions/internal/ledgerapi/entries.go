@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/cursor"
 	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/ledger"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/pgstore"
@@ -25,7 +27,7 @@ type entryView struct {
 }
 
 type entryList struct {
-	PageQuery
+	httpapi.PageQuery
 	Account string    `query:"account" enum:"stored,supply,adjusted,allowance" doc:"Entries of that account only."`
 	Class   string    `query:"class" maxLength:"32" doc:"Entries of that storage class only." example:"STANDARD"`
 	Object  string    `query:"object" maxLength:"64" doc:"Entries of that object only."`
@@ -45,7 +47,7 @@ func (a *api) listEntries(ctx context.Context, in *entryList) (*entryPage, error
 	if err != nil {
 		return nil, err
 	}
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	binding := cursor.Binding{Workspace: ws, Query: fmt.Sprintf("entries %q %q %q %s %s",
 		filter.Account, filter.Class, filter.Object, filter.From.Format(time.RFC3339Nano), filter.Until.Format(time.RFC3339Nano))}
 	position, err := a.position(ctx, binding, in.Cursor)
@@ -81,7 +83,7 @@ func (in *entryList) filter() (pgstore.EntryFilter, error) {
 	if in.Class != "" {
 		class, err := ledger.ParseClass(in.Class)
 		if err != nil {
-			return f, inside("query.", err)
+			return f, fault.Inside("query.", err)
 		}
 		f.Class = class
 	}

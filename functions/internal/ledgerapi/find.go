@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/cursor"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/object"
@@ -54,13 +55,13 @@ type searchAnswer struct {
 func (a *api) search(ctx context.Context, in *searchQuery) (*searchAnswer, error) {
 	query, err := search.Parse(in.Q)
 	if err != nil {
-		return nil, inside("query.", err)
+		return nil, fault.Inside("query.", err)
 	}
 	filter, err := in.filter()
 	if err != nil {
 		return nil, err
 	}
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	binding := cursor.Binding{Workspace: ws, Query: "search " + query.String() + " " + in.spelling(filter)}
 	position, err := a.position(ctx, binding, in.Cursor)
 	if err != nil {

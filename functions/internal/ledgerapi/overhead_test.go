@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stowage-dev/stowage/functions/internal/ledgerapi"
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/ledger"
 	"github.com/stowage-dev/stowage/shared/pgstore"
@@ -28,10 +29,10 @@ var (
 	mostOverhead = flag.Float64("most-overhead", 0, "the most that a page may take by the handler, as a multiple of the bare query; 0: any")
 )
 
-// tenancy knows every member: what DynamoDB takes is not measured here.
-type tenancy struct{ ledgerapi.Catalog }
+// everybody is a member: what DynamoDB takes is not measured here.
+type everybody struct{ tenancy.Catalog }
 
-func (tenancy) Member(_ context.Context, ws, sub string) (workspace.Member, error) {
+func (everybody) Member(_ context.Context, ws, sub string) (workspace.Member, error) {
 	return workspace.Member{Workspace: ws, Sub: sub, Role: workspace.Owner}, nil
 }
 
@@ -163,7 +164,7 @@ func storeQuery(t *testing.T, db *pgstore.DB) *subject {
 
 func wholeHandler(t *testing.T, w *world, db *pgstore.DB) *subject {
 	t.Helper()
-	w.deps.Ledger, w.deps.Catalog, w.deps.Log = db, tenancy{}, slog.New(slog.DiscardHandler)
+	w.deps.Ledger, w.deps.Catalog, w.deps.Log = db, everybody{}, slog.New(slog.DiscardHandler)
 	handler := ledgerapi.New(w.deps)
 	who, ok := httpapi.NewPrincipal(member("alpha", "owner"))
 	if !ok {

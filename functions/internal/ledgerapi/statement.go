@@ -2,13 +2,13 @@ package ledgerapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/ledger"
 )
@@ -69,13 +69,13 @@ func (a *api) getStatement(ctx context.Context, in *statementQuery) (*statementA
 	}
 	period, err := ledger.ParsePeriod(in.Period, zone)
 	if err != nil {
-		return nil, inside("query.", err)
+		return nil, fault.Inside("query.", err)
 	}
 	through, begun := ledger.Through(period, a.Now())
 	if !begun {
 		return nil, fault.Invalid("query.period", "%s has not begun, or not long enough ago", in.Period)
 	}
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	s, err := a.Ledger.Statement(ctx, ws, period, through)
 	if err != nil {
 		return nil, fmt.Errorf("draw up a statement of %s: %w", ws, err)
@@ -116,18 +116,4 @@ func viewStatement(s ledger.Statement) *statementAnswer {
 		b.Totals = append(b.Totals, totalView{currency, s.Totals[currency].String()})
 	}
 	return out
-}
-
-// inside puts a prefix before the fields that err blames.
-func inside(prefix string, err error) error {
-	var coded *fault.Error
-	if !errors.As(err, &coded) || len(coded.Fields) == 0 {
-		return err
-	}
-	located := *coded
-	located.Fields = slices.Clone(coded.Fields)
-	for i := range located.Fields {
-		located.Fields[i].Field = prefix + located.Fields[i].Field
-	}
-	return &located
 }

@@ -2,22 +2,20 @@ package uploadapi
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/catalog"
 	"github.com/stowage-dev/stowage/shared/closing"
 	"github.com/stowage-dev/stowage/shared/completion"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/idempotency"
-	"github.com/stowage-dev/stowage/shared/ratelimit"
 	"github.com/stowage-dev/stowage/shared/s3store"
 	"github.com/stowage-dev/stowage/shared/upload"
 	"github.com/stowage-dev/stowage/shared/workspace"
@@ -61,8 +59,7 @@ type Deps struct {
 
 type api struct {
 	Deps
-	members   *memberships
-	limiter   *ratelimit.Limiter
+	gate      *tenancy.Gate
 	completer *completion.Completer
 	closer    *closing.Closer
 }
@@ -77,9 +74,8 @@ func New(deps Deps) http.Handler {
 		deps.Random = rand.Int64N
 	}
 	a := &api{
-		Deps:    deps,
-		members: newMemberships(deps.Catalog, deps.Now),
-		limiter: ratelimit.New(deps.Catalog, deps.Now, deps.Random),
+		Deps: deps,
+		gate: tenancy.NewGate(deps.Catalog, deps.Now, deps.Random),
 		completer: completion.New(completion.Deps{
 			Catalog: deps.Catalog, Storage: deps.Storage, Queue: deps.Completions, Log: deps.Log, Now: deps.Now,
 		}),
@@ -125,7 +121,7 @@ type operation struct {
 	summary string
 	detail  string
 	status  int // of success; 0: 200
-	access  access
+	access  tenancy.Access
 	codes   []fault.Code // with which it can fail, beside those of access
 	// responses other than of success and failure
 	responses map[string]*huma.Response
@@ -142,25 +138,11 @@ func register[I, O any](a *api, routes *httpapi.Routes, op operation, handle fun
 		Tags:          []string{op.tag},
 		DefaultStatus: op.status,
 		Responses:     op.responses,
-		Security:      []map[string][]string{{"token": {op.access.scope}}},
-		Middlewares:   huma.Middlewares{a.authorize(op.access)},
 	}
-	codes := append([]fault.Code{fault.Unauthenticated, fault.Forbidden}, op.codes...)
-	if op.access.in == byPath {
-		codes = append(codes, fault.NotFound)
-	}
-	if op.access.in == byHeader {
-		codes = append(codes, fault.WorkspaceRequired)
-		described.Parameters = append(described.Parameters, &huma.Param{
-			Name: workspaceHeader, In: "header",
-			Description: "Which workspace, when the token lists several.",
-			Schema:      &huma.Schema{Type: "string"},
-		})
-	}
-	if op.access.in == byHeader && op.method != http.MethodGet {
+	codes := append(a.gate.Guard(&described, op.access), op.codes...)
+	if op.access.In == tenancy.ByHeader && op.method != http.MethodGet {
 		// Administrators are not held up by what members do.
-		codes = append(codes, fault.RateLimited)
-		described.Middlewares = append(described.Middlewares, a.limited)
+		codes = append(codes, a.gate.Limit(&described))
 	}
 	if op.method != http.MethodGet {
 		codes = append(codes, keyCodes()...)
@@ -170,23 +152,14 @@ func register[I, O any](a *api, routes *httpapi.Routes, op operation, handle fun
 	httpapi.Register(routes, described, codes, handle)
 }
 
-func toRead() access  { return access{scope: ScopeRead, role: workspace.Reader, in: byHeader} }
-func toWrite() access { return access{scope: ScopeWrite, role: workspace.Writer, in: byHeader} }
-func toAdmin() access { return access{scope: ScopeAdmin, role: workspace.Owner, in: byPath} }
+func toRead() tenancy.Access {
+	return tenancy.Access{Scope: tenancy.ScopeRead, Role: workspace.Reader, In: tenancy.ByHeader}
+}
 
-// inBody makes the fields that err blames fields of the body.
-func inBody(err error) error { return inside("body.", err) }
+func toWrite() tenancy.Access {
+	return tenancy.Access{Scope: tenancy.ScopeWrite, Role: workspace.Writer, In: tenancy.ByHeader}
+}
 
-// inside puts a prefix before the fields that err blames.
-func inside(prefix string, err error) error {
-	var coded *fault.Error
-	if !errors.As(err, &coded) || len(coded.Fields) == 0 {
-		return err
-	}
-	located := *coded
-	located.Fields = slices.Clone(coded.Fields)
-	for i := range located.Fields {
-		located.Fields[i].Field = prefix + located.Fields[i].Field
-	}
-	return &located
+func toAdmin() tenancy.Access {
+	return tenancy.Access{Scope: tenancy.ScopeAdmin, Role: workspace.Owner, In: tenancy.ByPath, Machines: true}
 }

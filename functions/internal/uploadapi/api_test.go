@@ -115,7 +115,7 @@ func newWorld(tb testing.TB) *world {
 		Region: testRegion, Credentials: credential, BaseEndpoint: &storageEngine.endpoint, UsePathStyle: true,
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
 	})
-	presigner, err := s3store.NewPresigner(context.Background(), s3store.PresignerConfig{
+	presigner, err := s3store.NewPresigner(s3store.PresignerConfig{
 		Bucket: testBucket, Client: client, Now: w.clock.now, Credentials: credential,
 	})
 	if err != nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/catalog"
 	"github.com/stowage-dev/stowage/shared/cursor"
 	"github.com/stowage-dev/stowage/shared/fault"
+	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
@@ -17,16 +19,10 @@ type Cursors interface {
 	Open(ctx context.Context, binding cursor.Binding, cursor string) ([]byte, error)
 }
 
-// PageQuery asks for a page of a list.
-type PageQuery struct {
-	Cursor string `query:"cursor" maxLength:"8192" doc:"nextCursor of the page before."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most items of the page; there may be fewer before the end."`
-}
-
 // list reads the page of a list that the client asks for. query describes the list, in
 // one spelling for one meaning: a cursor is good for that list only.
-func list[T any](ctx context.Context, cursors Cursors, query string, in PageQuery, read func(catalog.Page) ([]T, string, error)) (items []T, next *string, err error) {
-	binding := cursor.Binding{Workspace: callerFrom(ctx).workspace, Query: query}
+func list[T any](ctx context.Context, cursors Cursors, query string, in httpapi.PageQuery, read func(catalog.Page) ([]T, string, error)) (items []T, next *string, err error) {
+	binding := cursor.Binding{Workspace: tenancy.CallerFrom(ctx).Workspace, Query: query}
 	page := catalog.Page{Limit: in.Limit}
 	if in.Cursor != "" {
 		position, err := cursors.Open(ctx, binding, in.Cursor)
@@ -50,7 +46,7 @@ func list[T any](ctx context.Context, cursors Cursors, query string, in PageQuer
 }
 
 func (a *api) listObjects(ctx context.Context, in *objectList) (*objectPage, error) {
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	query := "objects in " + in.Parent
 	read := func(page catalog.Page) ([]object.Object, string, error) {
 		return a.Catalog.ListObjects(ctx, ws, in.Parent, page)
@@ -64,7 +60,7 @@ func (a *api) listObjects(ctx context.Context, in *objectList) (*objectPage, err
 			return a.Catalog.ListByState(ctx, ws, state, page)
 		}
 	} else if err := object.ValidateFolder(in.Parent); err != nil {
-		return nil, inside("query.", err)
+		return nil, fault.Inside("query.", err)
 	}
 	objects, next, err := list(ctx, a.Cursors, query, in.PageQuery, read)
 	if err != nil {
@@ -80,7 +76,7 @@ func (a *api) listObjects(ctx context.Context, in *objectList) (*objectPage, err
 }
 
 func (a *api) listMembers(ctx context.Context, in *memberList) (*memberPage, error) {
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	read := func(page catalog.Page) ([]workspace.Member, string, error) {
 		return a.Catalog.Members(ctx, ws, page)
 	}

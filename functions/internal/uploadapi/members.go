@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/idempotency"
@@ -42,7 +43,7 @@ type memberAnswer struct {
 
 type memberList struct {
 	WorkspacePath
-	PageQuery
+	httpapi.PageQuery
 }
 
 type memberPage struct {
@@ -79,19 +80,19 @@ func (a *api) memberRoutes(routes *httpapi.Routes) {
 }
 
 func (a *api) putMember(ctx context.Context, in *newMember) (*memberAnswer, error) {
-	c := callerFrom(ctx)
+	c := tenancy.CallerFrom(ctx)
 	m := workspace.Member{
-		Workspace: c.workspace, Sub: in.Sub, Role: workspace.Role(in.Body.Role),
-		CreatedAt: a.now(), CreatedBy: c.sub,
+		Workspace: c.Workspace, Sub: in.Sub, Role: workspace.Role(in.Body.Role),
+		CreatedAt: a.now(), CreatedBy: c.Sub,
 	}
 	if err := m.Validate(); err != nil {
-		return nil, inside("path.", err)
+		return nil, fault.Inside("path.", err)
 	}
 	view, err := once(ctx, a, func(ctx context.Context, _ idempotency.Claim) (memberView, error) {
 		if err := a.Catalog.PutMember(ctx, m); err != nil {
-			return memberView{}, fmt.Errorf("put member %s of %s: %w", in.Sub, c.workspace, err)
+			return memberView{}, fmt.Errorf("put member %s of %s: %w", in.Sub, c.Workspace, err)
 		}
-		a.members.forget(c.workspace, in.Sub)
+		a.gate.Forget(c.Workspace, in.Sub)
 		return viewMember(m), nil
 	})
 	if err != nil {
@@ -101,7 +102,7 @@ func (a *api) putMember(ctx context.Context, in *newMember) (*memberAnswer, erro
 }
 
 func (a *api) getMember(ctx context.Context, in *MemberPath) (*memberAnswer, error) {
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	m, err := a.Catalog.Member(ctx, ws, in.Sub)
 	if err != nil {
 		return nil, fmt.Errorf("read member %s of %s: %w", in.Sub, ws, err)
@@ -110,12 +111,12 @@ func (a *api) getMember(ctx context.Context, in *MemberPath) (*memberAnswer, err
 }
 
 func (a *api) removeMember(ctx context.Context, in *MemberPath) (*struct{}, error) {
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	return nil, onceOnly(ctx, a, func(ctx context.Context) error {
 		if err := a.Catalog.RemoveMember(ctx, ws, in.Sub); err != nil && !fault.Is(err, fault.NotFound) {
 			return fmt.Errorf("remove member %s of %s: %w", in.Sub, ws, err)
 		}
-		a.members.forget(ws, in.Sub)
+		a.gate.Forget(ws, in.Sub)
 		return nil
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/object"
@@ -65,7 +66,7 @@ type objectDelete struct {
 }
 
 type objectList struct {
-	PageQuery
+	httpapi.PageQuery
 	Parent string `query:"parent" maxLength:"1024" doc:"The folder; empty for the root." example:"reports/2026"`
 	State  string `query:"state" enum:"available,quarantined,rejected,deleted" doc:"available, the default, lists a folder; any other state lists the whole workspace, last changed first."`
 }
@@ -111,7 +112,7 @@ func (a *api) object(ctx context.Context, id string) (object.Object, error) {
 	if !object.IsID(id) {
 		return object.Object{}, noObject()
 	}
-	o, err := a.Catalog.Object(ctx, callerFrom(ctx).workspace, id)
+	o, err := a.Catalog.Object(ctx, tenancy.CallerFrom(ctx).Workspace, id)
 	if err != nil {
 		return object.Object{}, fmt.Errorf("read object %s: %w", id, err)
 	}
@@ -129,7 +130,7 @@ func (a *api) deleteObject(ctx context.Context, in *objectDelete) (*struct{}, er
 		return nil, noObject()
 	}
 	return nil, onceOnly(ctx, a, func(ctx context.Context) error {
-		if _, err := a.Catalog.DeleteObject(ctx, callerFrom(ctx).workspace, in.ID, ifRev, callerFrom(ctx).sub); err != nil {
+		if _, err := a.Catalog.DeleteObject(ctx, tenancy.CallerFrom(ctx).Workspace, in.ID, ifRev, tenancy.CallerFrom(ctx).Sub); err != nil {
 			return fmt.Errorf("delete object %s: %w", in.ID, err)
 		}
 		return nil

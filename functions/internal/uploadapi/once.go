@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/idempotency"
@@ -29,15 +30,15 @@ func (a *api) keyed(route string) func(huma.Context, func(huma.Context)) {
 			next(ctx)
 			return
 		}
-		c, target := callerFrom(ctx.Context()), ctx.URL()
+		c, target := tenancy.CallerFrom(ctx.Context()), ctx.URL()
 		ifMatch, _ := headerOf(ctx, ifMatchHeader)
 		r := idempotency.Request{
-			Scope:   []string{c.workspace, c.sub, route},
+			Scope:   []string{c.Workspace, c.Sub, route},
 			Key:     key,
 			Payload: idempotency.Sum(target.RequestURI(), ifMatch, string(httpapi.Body(ctx.Context()))),
 		}
 		if err := r.Validate(); err != nil {
-			httpapi.Refuse(ctx, inside("header.", err))
+			httpapi.Refuse(ctx, fault.Inside("header.", err))
 			return
 		}
 		next(huma.WithValue(ctx, keyedRequestKey{}, r))

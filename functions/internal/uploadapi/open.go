@@ -10,6 +10,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/idempotency"
@@ -131,7 +132,7 @@ func life(seconds int, otherwise time.Duration) time.Duration {
 // open makes the upload that in asks for, with the id of the claim.
 func (a *api) open(ctx context.Context, in *newUpload, claim idempotency.Claim) (upload.Upload, error) {
 	if !claim.First() {
-		u, err := a.Catalog.Upload(ctx, callerFrom(ctx).workspace, claim.ID)
+		u, err := a.Catalog.Upload(ctx, tenancy.CallerFrom(ctx).Workspace, claim.ID)
 		if err == nil {
 			return a.started(ctx, u)
 		}
@@ -148,7 +149,7 @@ func (a *api) open(ctx context.Context, in *newUpload, claim idempotency.Claim) 
 		return upload.Upload{}, err
 	}
 	if err := admit(w, u); err != nil {
-		return upload.Upload{}, inBody(err)
+		return upload.Upload{}, fault.Inside("body.", err)
 	}
 	if u.ObjectID, err = a.objectAt(ctx, u); err != nil {
 		return upload.Upload{}, err
@@ -165,13 +166,13 @@ func (a *api) open(ctx context.Context, in *newUpload, claim idempotency.Claim) 
 
 // declared is the upload that a client asks for, with the object it would create.
 func (a *api) declared(ctx context.Context, in *newUpload, id string) (upload.Upload, error) {
-	c, now := callerFrom(ctx), a.now()
+	c, now := tenancy.CallerFrom(ctx), a.now()
 	objectID, err := newObjectID(id)
 	if err != nil {
 		return upload.Upload{}, err
 	}
 	u := upload.Upload{
-		Workspace:   c.workspace,
+		Workspace:   c.Workspace,
 		ID:          id,
 		ObjectID:    objectID,
 		Path:        in.Body.Path,
@@ -184,7 +185,7 @@ func (a *api) declared(ctx context.Context, in *newUpload, id string) (upload.Up
 		IfExists:    upload.IfExists(in.Body.IfExists),
 		Tags:        in.Body.Tags,
 		Metadata:    in.Body.Metadata,
-		CreatedBy:   c.sub,
+		CreatedBy:   c.Sub,
 		CreatedAt:   now,
 		// A multipart upload gets its seven days once storage has begun it.
 		ExpiresAt: now.Add(life(in.Body.ExpiresIn, putLife) + lateBytes),

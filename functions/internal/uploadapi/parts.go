@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/catalog"
 	"github.com/stowage-dev/stowage/shared/completion"
 	"github.com/stowage-dev/stowage/shared/fault"
@@ -51,7 +52,7 @@ type signedParts struct {
 }
 
 type partList struct {
-	PageQuery
+	httpapi.PageQuery
 	ID string `path:"id" maxLength:"64" doc:"The upload's id."`
 }
 
@@ -128,7 +129,7 @@ func (a *api) postParts(ctx context.Context, in *partsToSign) (*signedParts, err
 	}
 	parts, err := u.Parts(in.Body.PartNumbers)
 	if err != nil {
-		return nil, inBody(err)
+		return nil, fault.Inside("body.", err)
 	}
 	out := &signedParts{}
 	if out.Body.Parts, err = a.signParts(ctx, u, parts, life(in.Body.ExpiresIn, partLife)); err != nil {
@@ -232,13 +233,13 @@ func (a *api) completeUpload(ctx context.Context, in *partsToComplete) (*complet
 	var u upload.Upload
 	err := onceOnly(ctx, a, func(ctx context.Context) error {
 		var err error
-		u, err = a.completer.Complete(ctx, callerFrom(ctx).workspace, in.ID, completion.Request{
+		u, err = a.completer.Complete(ctx, tenancy.CallerFrom(ctx).Workspace, in.ID, completion.Request{
 			Parts: named(in.Body.Parts), CRC64NVME: in.Body.CRC64NVME,
 		})
 		return err
 	})
 	if err != nil {
-		return nil, inBody(fmt.Errorf("complete upload %s: %w", in.ID, err))
+		return nil, fault.Inside("body.", fmt.Errorf("complete upload %s: %w", in.ID, err))
 	}
 	if u.ID == "" { // a repetition
 		if u, err = a.upload(ctx, in.ID); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/idempotency"
@@ -83,14 +84,14 @@ func (a *api) getQuota(ctx context.Context, _ *WorkspacePath) (*quotaAnswer, err
 }
 
 func (a *api) putQuota(ctx context.Context, in *quotaInput) (*quotaAnswer, error) {
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	q := workspace.Quota{
 		Bytes: in.Body.Bytes, Objects: in.Body.Objects,
 		OpenUploads: in.Body.OpenUploads, MaxObjectBytes: in.Body.MaxObjectBytes,
 		Writes: workspace.Rate{PerSecond: in.Body.WritesPerSecond, Burst: in.Body.WritesBurst},
 	}
 	if err := q.Validate(); err != nil {
-		return nil, inBody(err)
+		return nil, fault.Inside("body.", err)
 	}
 	ifRev, err := revOf(in.IfMatch)
 	if err != nil {
@@ -129,7 +130,7 @@ func (a *api) quotaWasSet(ctx context.Context, q workspace.Quota, rev int64, ref
 }
 
 func (a *api) getUsage(ctx context.Context, _ *struct{}) (*usageAnswer, error) {
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	u, err := a.Catalog.Usage(ctx, ws)
 	if err != nil {
 		return nil, fmt.Errorf("read the usage of %s: %w", ws, err)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/catalog"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
@@ -19,7 +20,7 @@ type objectUndelete struct {
 
 type versionList struct {
 	ObjectPath
-	PageQuery
+	httpapi.PageQuery
 }
 
 type versionView struct {
@@ -69,7 +70,7 @@ func (a *api) undeleteObject(ctx context.Context, in *objectUndelete) (*objectAn
 		return nil, noObject()
 	}
 	err = onceOnly(ctx, a, func(ctx context.Context) error {
-		if _, err := a.Catalog.UndeleteObject(ctx, callerFrom(ctx).workspace, in.ID, ifRev, callerFrom(ctx).sub); err != nil {
+		if _, err := a.Catalog.UndeleteObject(ctx, tenancy.CallerFrom(ctx).Workspace, in.ID, ifRev, tenancy.CallerFrom(ctx).Sub); err != nil {
 			return fmt.Errorf("undelete object %s: %w", in.ID, err)
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/object"
@@ -98,7 +99,7 @@ func (a *api) upload(ctx context.Context, id string) (upload.Upload, error) {
 	if !object.IsID(id) {
 		return upload.Upload{}, noUpload()
 	}
-	u, err := a.Catalog.Upload(ctx, callerFrom(ctx).workspace, id)
+	u, err := a.Catalog.Upload(ctx, tenancy.CallerFrom(ctx).Workspace, id)
 	if err != nil {
 		return upload.Upload{}, fmt.Errorf("read upload %s: %w", id, err)
 	}
@@ -112,7 +113,7 @@ func (a *api) abortUpload(ctx context.Context, in *uploadPath) (*struct{}, error
 		return nil, noUpload()
 	}
 	return nil, onceOnly(ctx, a, func(ctx context.Context) error {
-		u, err := a.Catalog.EndUpload(ctx, callerFrom(ctx).workspace, in.ID, upload.Abort, upload.Client)
+		u, err := a.Catalog.EndUpload(ctx, tenancy.CallerFrom(ctx).Workspace, in.ID, upload.Abort, upload.Client)
 		if err != nil {
 			return fmt.Errorf("abort upload %s: %w", in.ID, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stowage-dev/stowage/functions/internal/tenancy"
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/httpapi"
 	"github.com/stowage-dev/stowage/shared/idempotency"
@@ -67,7 +68,7 @@ func (a *api) workspaceRoutes(routes *httpapi.Routes) {
 		id: "createWorkspace", method: http.MethodPost, path: "/v1/workspaces", tag: "workspaces", status: http.StatusCreated,
 		summary: "Create a workspace",
 		detail:  "With the default quota. Whoever creates it becomes its owner.",
-		access:  access{scope: ScopeAdmin, in: nowhere},
+		access:  tenancy.Access{Scope: tenancy.ScopeAdmin, In: tenancy.Nowhere},
 		codes:   []fault.Code{fault.Conflict},
 	}, a.createWorkspace)
 	register(a, routes, operation{
@@ -79,20 +80,20 @@ func (a *api) workspaceRoutes(routes *httpapi.Routes) {
 }
 
 func (a *api) createWorkspace(ctx context.Context, in *newWorkspace) (*createdWorkspace, error) {
-	c, now := callerFrom(ctx), a.now()
+	c, now := tenancy.CallerFrom(ctx), a.now()
 	w := workspace.Workspace{
 		ID:        in.Body.ID,
 		Name:      in.Body.Name,
 		CreatedAt: now,
-		CreatedBy: c.sub,
+		CreatedBy: c.Sub,
 		UpdatedAt: now,
 		Quota:     workspace.DefaultQuota(),
 		Types:     workspace.DefaultTypePolicy(),
 		Shards:    workspace.DefaultShards,
 	}
-	owner := workspace.Member{Workspace: w.ID, Sub: c.sub, Role: workspace.Owner, CreatedAt: now, CreatedBy: c.sub}
+	owner := workspace.Member{Workspace: w.ID, Sub: c.Sub, Role: workspace.Owner, CreatedAt: now, CreatedBy: c.Sub}
 	if err := fault.Join(w.Validate(), owner.Validate()); err != nil {
-		return nil, inBody(err)
+		return nil, fault.Inside("body.", err)
 	}
 	view, err := once(ctx, a, func(ctx context.Context, claim idempotency.Claim) (workspaceView, error) {
 		made := w
@@ -131,7 +132,7 @@ func (a *api) getWorkspace(ctx context.Context, _ *WorkspacePath) (*workspaceAns
 
 // workspace reads the one that the request is about.
 func (a *api) workspace(ctx context.Context) (workspace.Workspace, error) {
-	ws := callerFrom(ctx).workspace
+	ws := tenancy.CallerFrom(ctx).Workspace
 	w, err := a.Catalog.Workspace(ctx, ws)
 	if err != nil {
 		return workspace.Workspace{}, fmt.Errorf("read workspace %s: %w", ws, err)

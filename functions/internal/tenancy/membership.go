@@ -1,4 +1,4 @@
-package uploadapi
+package tenancy
 
 import (
 	"context"
@@ -19,8 +19,8 @@ const (
 // memberships caches members. Only ones that exist are kept, so that a new member is let
 // in at once.
 type memberships struct {
-	store Members
-	now   func() time.Time
+	catalog Catalog
+	now     func() time.Time
 
 	mu   sync.Mutex
 	held map[membershipKey]membership
@@ -33,8 +33,8 @@ type membership struct {
 	readAt time.Time
 }
 
-func newMemberships(store Members, now func() time.Time) *memberships {
-	return &memberships{store: store, now: now, held: make(map[membershipKey]membership)}
+func newMemberships(catalog Catalog, now func() time.Time) *memberships {
+	return &memberships{catalog: catalog, now: now, held: make(map[membershipKey]membership)}
 }
 
 func (c *memberships) get(ctx context.Context, ws, sub string) (workspace.Member, error) {
@@ -45,7 +45,7 @@ func (c *memberships) get(ctx context.Context, ws, sub string) (workspace.Member
 	if ok && now.Sub(found.readAt) < membershipAge {
 		return found.member, nil
 	}
-	member, err := c.store.Member(ctx, ws, sub)
+	member, err := c.catalog.Member(ctx, ws, sub)
 	if err != nil {
 		c.forget(ws, sub)
 		return workspace.Member{}, fmt.Errorf("read member %s of %s: %w", sub, ws, err)
