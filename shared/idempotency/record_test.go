@@ -64,7 +64,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, texts, fence string, result []byte) {
 		var fields map[string]string
 		if json.Unmarshal([]byte(texts), &fields) != nil {
-			t.Skip()
+			return
 		}
 		item := attributes{attrFence: &types.AttributeValueMemberN{Value: fence}, attrResult: &types.AttributeValueMemberB{Value: result}}
 		for name, v := range fields {
