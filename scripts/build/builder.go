@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -22,8 +23,10 @@ const patience = 2 * time.Second
 
 // builder builds functions with the flags that make a build reproducible.
 type builder struct {
+	from string // the directory that the functions lie in, relative to the module
 	out  string // relative to the module, or absolute
 	tags string
+	os   string
 	arch string
 	log  io.Writer
 }
@@ -34,7 +37,7 @@ func (b builder) build(ctx context.Context, dir string, names []string) error {
 	if err != nil {
 		return err
 	}
-	all, err := functions(root)
+	all, err := functions(filepath.Join(root, b.from))
 	if err != nil {
 		return err
 	}
@@ -75,15 +78,18 @@ func moduleRoot(ctx context.Context, dir string) (string, error) {
 	return filepath.Dir(mod), nil
 }
 
-// functions are the directories below functions/ that hold a main.go.
-func functions(root string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(root, "functions"))
+// functions are the directories in dir that hold a main.go.
+func functions(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list functions: %w", err)
 	}
 	var names []string
 	for _, entry := range entries {
-		_, err := os.Stat(filepath.Join(root, "functions", entry.Name(), "main.go"))
+		if !entry.IsDir() {
+			continue
+		}
+		_, err := os.Stat(filepath.Join(dir, entry.Name(), "main.go"))
 		switch {
 		case err == nil:
 			names = append(names, entry.Name())
@@ -92,7 +98,7 @@ func functions(root string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("no function with a main.go below %s", filepath.Join(root, "functions"))
+		return nil, fmt.Errorf("no function with a main.go below %s", dir)
 	}
 	return names, nil
 }
@@ -100,7 +106,7 @@ func functions(root string) ([]string, error) {
 // refuseCDK stops before a function carries the CDK: one constant imported
 // from the wrong package costs 13 MB and 12 ms of every cold start.
 func (b builder) refuseCDK(ctx context.Context, root string, names []string) error {
-	args := append([]string{"list", "-deps", "-tags", b.allTags()}, packages(names)...)
+	args := append([]string{"list", "-deps", "-tags", b.allTags()}, b.packages(names)...)
 	cmd := b.command(ctx, root, args...)
 	var text bytes.Buffer
 	cmd.Stdout = &text
@@ -119,7 +125,8 @@ func (b builder) refuseCDK(ctx context.Context, root string, names []string) err
 // compile compiles what the functions share, once for all of them, into Go's
 // build cache. Its errors are left to link, which says them by function.
 func (b builder) compile(ctx context.Context, root string, names []string) error {
-	args := append(b.buildArgs("-v"), packages(names)...)
+	// Without -o, a function that is built alone would be written to the module's root.
+	args := append(b.buildArgs("-v", "-o", os.DevNull), b.packages(names)...)
 	cmd := b.command(ctx, root, args...)
 	packages := &lineCounter{}
 	cmd.Stderr = packages
@@ -160,7 +167,7 @@ func (b builder) link(ctx context.Context, root string, names []string) error {
 func (b builder) linkOne(ctx context.Context, root, name string) error {
 	target := filepath.Join(b.out, name, "bootstrap")
 	started := time.Now()
-	cmd := b.command(ctx, root, append(b.buildArgs("-o", target), packages([]string{name})...)...)
+	cmd := b.command(ctx, root, append(b.buildArgs("-o", target), b.packages([]string{name})...)...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Run(); err != nil {
@@ -200,16 +207,16 @@ func (b builder) buildArgs(more ...string) []string {
 func (b builder) command(ctx context.Context, root string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+b.arch, "CGO_ENABLED=0",
+	cmd.Env = append(os.Environ(), "GOOS="+b.os, "GOARCH="+b.arch, "CGO_ENABLED=0",
 		// What a person sets for themselves must not reach the executable either.
 		"GOFLAGS=", "GOEXPERIMENT=", "GOARM64=v8.0", "GOAMD64=v1")
 	return cmd
 }
 
-func packages(names []string) []string {
+func (b builder) packages(names []string) []string {
 	paths := make([]string, 0, len(names))
 	for _, name := range names {
-		paths = append(paths, "./functions/"+name)
+		paths = append(paths, "./"+path.Join(filepath.ToSlash(b.from), name))
 	}
 	return paths
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"debug/elf"
+	"debug/macho"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -40,7 +42,7 @@ func write(t *testing.T, root, path, text string) {
 func build(t *testing.T, dir string, names ...string) (said string, err error) {
 	t.Helper()
 	var log bytes.Buffer
-	err = builder{out: "dist", arch: "arm64", log: &log}.build(t.Context(), dir, names)
+	err = builder{from: "functions", out: "dist", os: "linux", arch: "arm64", log: &log}.build(t.Context(), dir, names)
 	return log.String(), err
 }
 
@@ -169,8 +171,38 @@ func TestNamedFunctionsAloneAreBuilt(t *testing.T) {
 	if said, err := build(t, root, "two"); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
-	entries, err := os.ReadDir(filepath.Join(root, "dist"))
-	if err != nil || len(entries) != 1 || entries[0].Name() != "two" {
-		t.Errorf("dist holds %v (%v)", entries, err)
+	holds(t, filepath.Join(root, "dist"), "two")
+	holds(t, root, "dist", "functions", "go.mod")
+}
+
+func TestBuildForAnotherSystemFromAnotherDirectory(t *testing.T) {
+	root := module(t, map[string]string{"bench/start/hello/main.go": hello, "bench/start/main.go": hello})
+	var log bytes.Buffer
+	b := builder{from: "bench/start", out: "dist", os: "darwin", arch: "arm64", log: &log}
+	if err := b.build(t.Context(), root, []string{"hello"}); err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	binary, err := macho.Open(filepath.Join(root, "dist", "hello", "bootstrap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer binary.Close()
+	if binary.Cpu != macho.CpuArm64 {
+		t.Errorf("built for %s", binary.Cpu)
+	}
+}
+
+func holds(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s holds %q, want %q", dir, got, want)
 	}
 }

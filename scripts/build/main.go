@@ -7,6 +7,9 @@
 //
 // Without names it builds every function. A function that does not compile is
 // named with what the compiler said, and the others are built all the same.
+//
+// With -os, -arch and -from, benchmarks build with the same flags what they run on this
+// machine, and what is no function.
 package main
 
 import (
@@ -20,12 +23,14 @@ import (
 func main() {
 	out := flag.String("out", "dist", "directory that is written, relative to the module")
 	tags := flag.String("tags", "", "build tags beside lambda.norpc, comma-separated (notrace: without X-Ray)")
+	system := flag.String("os", "linux", "operating system; Lambda's is linux")
 	arch := flag.String("arch", "arm64", "processor: arm64, as the stacks say, or amd64")
+	from := flag.String("from", "functions", "directory that the functions lie in, relative to the module")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := builder{out: *out, tags: *tags, arch: *arch, log: os.Stderr}
+	b := builder{from: *from, out: *out, tags: *tags, os: *system, arch: *arch, log: os.Stderr}
 	if err := b.build(ctx, ".", flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		stop()

@@ -28,7 +28,7 @@ import (
 // variant is one way of building a function, with its budget.
 type variant struct {
 	name  string
-	tags  string
+	tags  string  // beside those of every function
 	bytes int64   // largest binary
 	ratio float64 // longest start-up, as a multiple of hello's
 }
@@ -39,8 +39,8 @@ var larger = map[string]int64{"ledger-api": 14e6}
 
 func variants() []variant {
 	return []variant{
-		{name: "traced", tags: "lambda.norpc,grpcnotrace,nethttpomithttp2", bytes: 24e6, ratio: 3.0},
-		{name: "notrace", tags: "lambda.norpc,grpcnotrace,nethttpomithttp2,notrace", bytes: 12e6, ratio: 2.2},
+		{name: "traced", bytes: 24e6, ratio: 3.0},
+		{name: "notrace", tags: "notrace", bytes: 12e6, ratio: 2.2},
 	}
 }
 
@@ -98,10 +98,17 @@ func run(ctx context.Context, functions []string, runs int, budget bool) error {
 	return nil
 }
 
-// buildAll builds hello first, then every function in every variant.
+// buildAll builds hello and every function in every variant. hello is the first.
 func buildAll(ctx context.Context, dir string, functions []string) ([]subject, error) {
-	hello := subject{function: "hello", variant: variant{tags: variants()[0].tags}}
-	all := []subject{hello}
+	all := []subject{{function: "hello"}}
+	if err := build(ctx, dir, "scripts/bench/coldstart", variant{}, all[0].function); err != nil {
+		return nil, err
+	}
+	for _, v := range variants() {
+		if err := build(ctx, dir, "functions", v, functions...); err != nil {
+			return nil, err
+		}
+	}
 	for _, f := range functions {
 		for _, v := range variants() {
 			all = append(all, subject{function: f, variant: v})
@@ -109,36 +116,40 @@ func buildAll(ctx context.Context, dir string, functions []string) ([]subject, e
 	}
 	for i := range all {
 		s := &all[i]
-		pkg := "./functions/" + s.function
-		if s.function == "hello" {
-			pkg = "./scripts/bench/coldstart/hello"
-		}
-		base := filepath.Join(dir, s.function+"-"+s.variant.name)
-		s.program = base + "-" + runtime.GOARCH
-		if err := build(ctx, pkg, s.variant.tags, runtime.GOOS, runtime.GOARCH, s.program); err != nil {
-			return nil, err
-		}
-		deployed := base + "-deployed"
-		if err := build(ctx, pkg, s.variant.tags, "linux", "arm64", deployed); err != nil {
-			return nil, err
-		}
-		info, err := os.Stat(deployed)
+		s.program = program(dir, s.variant, here(), s.function)
+		info, err := os.Stat(program(dir, s.variant, deployed(), s.function))
 		if err != nil {
 			return nil, fmt.Errorf("size of %s: %w", s.function, err)
 		}
 		s.bytes = info.Size()
-		fmt.Fprintf(os.Stderr, "built %s %s\n", s.function, s.variant.name)
 	}
 	return all, nil
 }
 
-// build uses the flags with which functions are deployed.
-func build(ctx context.Context, pkg, tags, goos, goarch, out string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
-		"-tags", tags, "-gcflags", "github.com/aws/aws-sdk-go-v2/service/...=-l", "-ldflags", "-s -w", "-o", out, pkg)
-	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s for %s/%s: %w\n%s", pkg, goos, goarch, err, text)
+// machine is what a binary runs on.
+type machine struct{ os, arch string }
+
+func here() machine     { return machine{runtime.GOOS, runtime.GOARCH} }
+func deployed() machine { return machine{"linux", "arm64"} }
+
+// binaries is where those of one variant are for one machine.
+func binaries(dir string, v variant, m machine) string {
+	return filepath.Join(dir, v.name, m.os+"-"+m.arch)
+}
+
+func program(dir string, v variant, m machine, name string) string {
+	return filepath.Join(binaries(dir, v, m), name, "bootstrap")
+}
+
+// build builds what lies in from, as functions are deployed, for both machines.
+func build(ctx context.Context, dir, from string, v variant, names ...string) error {
+	for _, m := range []machine{here(), deployed()} {
+		args := []string{"run", "./scripts/build", "-from", from, "-tags", v.tags, "-os", m.os, "-arch", m.arch, "-out", binaries(dir, v, m)}
+		cmd := exec.CommandContext(ctx, "go", append(args, names...)...)
+		cmd.Stderr = os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("build %v %s for %s/%s: %w", names, v.name, m.os, m.arch, err)
+		}
 	}
 	return nil
 }

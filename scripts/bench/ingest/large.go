@@ -15,15 +15,17 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/stowage-dev/stowage/scripts/bench/catalogdb"
+	"github.com/stowage-dev/stowage/scripts/bench/subject"
 	"github.com/stowage-dev/stowage/shared/object"
 	"github.com/stowage-dev/stowage/shared/upload"
 )
@@ -61,7 +63,7 @@ func (c *calls) watch(ctx context.Context, endpoint string, name func(*http.Requ
 		defer c.mu.Unlock()
 		c.made = append(c.made, name(r.In))
 	}}
-	server := &http.Server{Handler: proxy, ReadHeaderTimeout: giveUp}
+	server := &http.Server{Handler: proxy, ReadHeaderTimeout: time.Minute}
 	go server.Serve(listener) //nolint:errcheck // it ends when it is closed
 	return "http://" + listener.Addr().String(), server, nil
 }
@@ -83,8 +85,8 @@ func compareSizes(ctx context.Context, size int64) (err error) {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	function := filepath.Join(dir, "s3-ingest")
-	if err := buildFunction(ctx, function); err != nil {
+	function, err := subject.BuildFunction(ctx, dir, "s3-ingest")
+	if err != nil {
 		return err
 	}
 	e, err := startEngines(ctx, dir, "bench-go")
@@ -93,7 +95,7 @@ func compareSizes(ctx context.Context, size int64) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
 	var made calls
-	dynamodbURL, closeDynamoDB, err := made.watch(ctx, e.dynamodb.Endpoint(), func(r *http.Request) string {
+	dynamodbURL, closeDynamoDB, err := made.watch(ctx, e.catalog.Endpoint(), func(r *http.Request) string {
 		_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 		return operation
 	})
@@ -124,8 +126,9 @@ func compareSizes(ctx context.Context, size int64) (err error) {
 	var all [][]string
 	fmt.Printf("s3-ingest, one object by a new process\n%14s  %12s  %s\n", "bytes", "peak RSS", "calls")
 	for _, o := range []arrived{small, large} {
-		s := &subject{name: "function", engines: e, command: []string{function}}
-		rss, err := s.alone(ctx, o, dynamodbURL, s3URL)
+		rss, err := ingestAlone(ctx, o, subject.Config{
+			Name: "function", Command: function, Env: e.environment(dynamodbURL, s3URL), Wanted: allDone,
+		})
 		if err != nil {
 			return err
 		}
@@ -143,17 +146,21 @@ func compareSizes(ctx context.Context, size int64) (err error) {
 	return nil
 }
 
-// alone starts the process, has it ingest one object, and returns the most memory that it
-// held.
-func (s *subject) alone(ctx context.Context, o arrived, dynamodbURL, s3URL string) (rss int64, err error) {
-	if err := s.start(ctx, dynamodbURL, s3URL); err != nil {
+// ingestAlone has a new process ingest one object, and returns the most memory that it held.
+func ingestAlone(ctx context.Context, o arrived, cfg subject.Config) (rss int64, err error) {
+	text, err := event([]arrived{o})
+	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	if err := s.ingest(ctx, []arrived{o}); err != nil {
-		return 0, fmt.Errorf("%s: %w\n%s", s.name, err, s.process.Stderr())
+	s, err := subject.Start(ctx, cfg)
+	if err != nil {
+		return 0, err
 	}
-	return peakRSS(s.process.PID())
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if _, err := s.Invoke(ctx, text); err != nil {
+		return 0, err
+	}
+	return s.PeakRSS()
 }
 
 // putLarge opens a multipart upload with a declared checksum and stores its bytes: a
@@ -162,7 +169,7 @@ func (e *engines) putLarge(ctx context.Context, workspace string, n, size int64)
 	u := newUpload(workspace, n)
 	u.Size, u.Mode, u.PartSize = size, upload.Multipart, largePart
 	u.CRC64NVME = checksum(size)
-	u, err := e.store.OpenUpload(ctx, newWorkspace(workspace), u)
+	u, err := e.catalog.Store.OpenUpload(ctx, catalogdb.Workspace(workspace), u)
 	if err != nil {
 		return arrived{}, fmt.Errorf("open an upload: %w", err)
 	}

@@ -5,25 +5,25 @@
 //
 // The first compares it with the same work in TypeScript on Node: AWS's own SDK, Powertools
 // batch and Powertools idempotency, against the same engines of S3 and DynamoDB. The two
-// take turns, so that whatever else the machine does meets both alike. All that a process
-// takes counts: the loop around its handler, the collection of garbage, the compilation of
-// JavaScript where it goes on after the warming up. It needs Linux, which tells the
-// processor time and the memory of another process.
+// take turns. It needs Linux: see package subject, which says too what counts.
 package main
 
 import (
+	"bytes"
 	"context"
+	"embed"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"slices"
-	"time"
 
+	"github.com/stowage-dev/stowage/scripts/bench/subject"
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 )
+
+//go:embed peer
+var peerFiles embed.FS
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == s3.Command {
@@ -64,8 +64,12 @@ func comparePeers(ctx context.Context, rounds, batches, warm int) (ratio float64
 		return 0, fmt.Errorf("make a directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	function, peer := filepath.Join(dir, "s3-ingest"), filepath.Join(dir, "peer.cjs")
-	if err := errors.Join(buildFunction(ctx, function), buildPeer(ctx, peer)); err != nil {
+	function, err := subject.BuildFunction(ctx, dir, "s3-ingest")
+	if err != nil {
+		return 0, err
+	}
+	peer, err := subject.BuildPeer(ctx, dir, "bench-ingest", peerFiles)
+	if err != nil {
 		return 0, err
 	}
 	e, err := startEngines(ctx, dir, "bench-go", "bench-ts")
@@ -73,52 +77,29 @@ func comparePeers(ctx context.Context, rounds, batches, warm int) (ratio float64
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
-	subjects := []*subject{
-		{name: "function, in Go", workspace: "bench-go", command: []string{function}, engines: e},
-		{name: "peer, in TypeScript", workspace: "bench-ts", command: []string{"node", peer}, engines: e},
-	}
-	defer func() {
-		for _, s := range subjects {
-			err = errors.Join(err, s.stop())
-		}
-	}()
-	for _, s := range subjects {
-		if err := s.start(ctx, e.dynamodb.Endpoint(), e.s3.Endpoint()); err != nil {
-			return 0, err
-		}
-	}
-	return measure(ctx, subjects, rounds, batches, warm)
+	env := e.environment(e.catalog.Endpoint(), e.s3.Endpoint())
+	return subject.Comparison{
+		Title:  fmt.Sprintf("s3-ingest, processor time of an event (median of %d rounds of %d batches of %d)", rounds, batches, batchSize),
+		Rounds: rounds, Events: batches, Warm: warm, Size: batchSize, Most: mostRatio,
+	}.Run(ctx, os.Stdout,
+		subject.Side{
+			Config: subject.Config{Name: "function, in Go", Command: function, Env: env, Wanted: allDone},
+			Events: (&uploader{engines: e, workspace: "bench-go"}).batches,
+		},
+		subject.Side{
+			Config: subject.Config{Name: "peer, in TypeScript", Command: peer, Env: env, Wanted: allDone},
+			Events: (&uploader{engines: e, workspace: "bench-ts"}).batches,
+		})
 }
 
-// mostRatio is the figure to hold.
-const mostRatio = 0.35
+const (
+	// mostRatio is the figure to hold.
+	mostRatio = 0.35
+	// batchSize is how many messages an invocation gets: what the template says.
+	batchSize = 10
+)
 
-// measure runs the rounds, prints the medians and returns their ratio.
-func measure(ctx context.Context, subjects []*subject, rounds, batches, warm int) (float64, error) {
-	for _, s := range subjects {
-		if _, err := s.round(ctx, warm); err != nil {
-			return 0, err
-		}
-	}
-	for range rounds {
-		for _, s := range subjects {
-			used, err := s.round(ctx, batches)
-			if err != nil {
-				return 0, err
-			}
-			s.each = append(s.each, used)
-		}
-	}
-	fmt.Printf("s3-ingest, processor time of an event (median of %d rounds of %d batches of %d)\n", rounds, batches, batchSize)
-	for _, s := range subjects {
-		fmt.Printf("%-24s %8.0f us\n", s.name, float64(s.median().Nanoseconds())/1000)
-	}
-	ratio := float64(subjects[0].median()) / float64(subjects[1].median())
-	fmt.Printf("%-24s %8.2f (at most %.2f)\n", "ratio", ratio, mostRatio)
-	return ratio, nil
-}
-
-func (s *subject) median() time.Duration {
-	sorted := slices.Sorted(slices.Values(s.each))
-	return sorted[len(sorted)/2]
+// allDone tells whether no message of a batch comes back.
+func allDone(answer []byte) bool {
+	return bytes.Equal(bytes.ReplaceAll(answer, []byte(" "), nil), []byte(`{"batchItemFailures":[]}`))
 }

@@ -4,23 +4,25 @@
 //
 //	go run ./scripts/bench/openupload
 //
-// The two take turns, a batch of requests each, so that whatever else the machine does meets
-// both alike. All that a process takes counts: the loop around its handler, the collection of
-// garbage, the compilation of JavaScript where it goes on after the warming up. It needs
-// Linux, which tells the processor time of another process.
+// The two take turns, a batch of requests each. It needs Linux: see package subject, which
+// says too what counts.
 package main
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"embed"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"slices"
-	"time"
+
+	"github.com/stowage-dev/stowage/scripts/bench/catalogdb"
+	"github.com/stowage-dev/stowage/scripts/bench/subject"
 )
+
+//go:embed peer
+var peerFiles embed.FS
 
 func main() {
 	rounds := flag.Int("rounds", 7, "how many batches each of the two is sent")
@@ -53,62 +55,38 @@ func run(ctx context.Context, rounds, requests, warm int) (ratio float64, err er
 		return 0, fmt.Errorf("make a directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	function, peer := filepath.Join(dir, "upload-api"), filepath.Join(dir, "peer.cjs")
-	if err := errors.Join(buildFunction(ctx, function), buildPeer(ctx, peer)); err != nil {
-		return 0, err
-	}
-	engine, err := startEngine(ctx, dir)
+	function, err := subject.BuildFunction(ctx, dir, "upload-api")
 	if err != nil {
 		return 0, err
 	}
-	defer engine.Close()
-	subjects := []*subject{
-		{name: "function, in Go", workspace: "bench-go", command: []string{function}},
-		{name: "peer, in TypeScript", workspace: "bench-ts", command: []string{"node", peer}},
+	peer, err := subject.BuildPeer(ctx, dir, "bench-openupload", peerFiles)
+	if err != nil {
+		return 0, err
 	}
-	for _, s := range subjects {
-		if err := s.start(ctx, engine.Endpoint()); err != nil {
-			return 0, errors.Join(err, stopAll(subjects))
-		}
+	db, err := catalogdb.Start(ctx, dir, "bench-go", "bench-ts")
+	if err != nil {
+		return 0, err
 	}
-	ratio, err = measure(ctx, subjects, rounds, requests, warm)
-	return ratio, errors.Join(err, stopAll(subjects))
+	defer db.Close()
+	sts, err := startSTS(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer sts.Close()
+	env := environment(db.Endpoint(), "http://"+sts.Addr)
+	return subject.Comparison{
+		Title:  fmt.Sprintf("POST /v1/uploads, processor time of a request (median of %d batches of %d)", rounds, requests),
+		Rounds: rounds, Events: requests, Warm: warm, Size: 1, Most: mostRatio,
+	}.Run(ctx, os.Stdout,
+		subject.Side{
+			Config: subject.Config{Name: "function, in Go", Command: function, Env: env, Wanted: created},
+			Events: (&client{workspace: "bench-go"}).requests,
+		},
+		subject.Side{
+			Config: subject.Config{Name: "peer, in TypeScript", Command: peer, Env: env, Wanted: created},
+			Events: (&client{workspace: "bench-ts"}).requests,
+		})
 }
 
-func stopAll(subjects []*subject) error {
-	var errs []error
-	for _, s := range subjects {
-		errs = append(errs, s.stop())
-	}
-	return errors.Join(errs...)
-}
-
-// measure sends the batches prints the medians, and returns their ratio.
-func measure(ctx context.Context, subjects []*subject, rounds, requests, warm int) (ratio float64, err error) {
-	for _, s := range subjects {
-		if _, err := s.batch(ctx, warm); err != nil {
-			return 0, err
-		}
-	}
-	for range rounds {
-		for _, s := range subjects {
-			used, err := s.batch(ctx, requests)
-			if err != nil {
-				return 0, err
-			}
-			s.each = append(s.each, used/time.Duration(requests))
-		}
-	}
-	fmt.Printf("POST /v1/uploads, processor time of a request (median of %d batches of %d)\n", rounds, requests)
-	for _, s := range subjects {
-		fmt.Printf("%-24s %8.0f us\n", s.name, float64(s.median().Nanoseconds())/1000)
-	}
-	ratio = float64(subjects[0].median()) / float64(subjects[1].median())
-	fmt.Printf("%-24s %8.2f (at most %.2f)\n", "ratio", ratio, mostRatio)
-	return ratio, nil
-}
-
-func (s *subject) median() time.Duration {
-	sorted := slices.Sorted(slices.Values(s.each))
-	return sorted[len(sorted)/2]
-}
+// created tells whether an upload was opened.
+func created(answer []byte) bool { return bytes.Contains(answer, []byte(`"statusCode":201`)) }
