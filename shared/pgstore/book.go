@@ -208,6 +208,10 @@ func (b *bookings) write(ctx context.Context, q *queries.Queries) error {
 	return nil
 }
 
+// looseWords is how many words a transaction looks up, of each workspace, that a document
+// has lost. What is left over is for the workspace's next one.
+const looseWords = 500
+
 // putDocuments queues the index's rows.
 func putDocuments(ctx context.Context, q *queries.Queries, docs []search.Document) error {
 	docs = latestOf(docs)
@@ -215,7 +219,7 @@ func putDocuments(ctx context.Context, q *queries.Queries, docs []search.Documen
 		return nil
 	}
 	var rows queries.PutDocumentsParams
-	var words queries.AddWordsParams
+	words := queries.KeepWordsParams{Most: looseWords}
 	var bodies queries.PutBodiesParams
 	for _, d := range docs {
 		tags := d.Tags
@@ -248,6 +252,8 @@ func putDocuments(ctx context.Context, q *queries.Queries, docs []search.Documen
 		}
 		for _, w := range d.KnownWords() {
 			words.Workspaces = append(words.Workspaces, d.Workspace)
+			words.Objects = append(words.Objects, d.Object)
+			words.Revs = append(words.Revs, d.Rev)
 			words.Words = append(words.Words, w)
 		}
 	}
@@ -259,10 +265,8 @@ func putDocuments(ctx context.Context, q *queries.Queries, docs []search.Documen
 			return fmt.Errorf("put bodies: %w", err)
 		}
 	}
-	if len(words.Words) > 0 {
-		if err := q.AddWords(ctx, words); err != nil {
-			return fmt.Errorf("add words: %w", err)
-		}
+	if err := q.KeepWords(ctx, words); err != nil {
+		return fmt.Errorf("keep words: %w", err)
 	}
 	return nil
 }

@@ -37,9 +37,12 @@ type FindPosition struct {
 // next page begins: nil when there is none.
 func (db *DB) Find(ctx context.Context, workspace string, query search.Query, f FindFilter, from *FindPosition, limit int) (hits []search.Hit, next *FindPosition, err error) {
 	in := queries.FindParams{
-		Workspace: workspace, Query: query.String(), Folder: optional(f.Folder), ContentType: optional(f.ContentType),
+		Workspace: workspace, Folder: optional(f.Folder), ContentType: optional(f.ContentType),
 		MinSize: f.MinSize, MaxSize: f.MaxSize, After: optionalTime(f.After), Before: optionalTime(f.Before),
 		Candidates: candidates, Page: int32(limit + 1),
+	}
+	for _, a := range query.Alternatives() {
+		in.Wanted, in.Unwanted = append(in.Wanted, a.Wanted), append(in.Unwanted, a.Unwanted)
 	}
 	if len(f.Tags) > 0 {
 		text, err := json.Marshal(f.Tags)

@@ -100,8 +100,7 @@ func lower(words []string) []string {
 	return out
 }
 
-// String is the query as websearch_to_tsquery reads it. A word that means OR to it is
-// put into quotes.
+// String is the query as websearch_to_tsquery reads it.
 func (q Query) String() string {
 	var b strings.Builder
 	for i, t := range q.terms {
@@ -114,14 +113,58 @@ func (q Query) String() string {
 		if t.without {
 			b.WriteByte('-')
 		}
-		// Something like "annual-report.pdf" is looked for as a phrase.
-		if t.phrase || len(t.words) > 1 || t.words[0] == "or" {
-			b.WriteString(`"` + strings.Join(t.words, " ") + `"`)
-			continue
-		}
-		b.WriteString(t.words[0])
+		b.WriteString(t.operand())
 	}
 	return b.String()
+}
+
+// operand is a term, without its minus, as websearch_to_tsquery reads it. A word that means
+// OR to it is put into quotes, and something like "annual-report.pdf" is looked for as a
+// phrase.
+func (t term) operand() string {
+	if t.phrase || len(t.words) > 1 || t.words[0] == "or" {
+		return `"` + strings.Join(t.words, " ") + `"`
+	}
+	return t.words[0]
+}
+
+// Alternative is a part of a query that finds by itself: what is there, and without what.
+// Both are texts that websearch_to_tsquery reads, without a negation, so that either may be
+// read in several configurations: a negation that is read in two, and joined by OR, would
+// exclude only what neither finds. Wanted is empty where all but the unwanted is found,
+// Unwanted where nothing is excluded.
+type Alternative struct{ Wanted, Unwanted string }
+
+// Alternatives takes the query apart where it has OR, which binds less than all else:
+// "a OR b -c" finds what has a, and what has b and not c. Those that exclude nothing are
+// one, the first.
+func (q Query) Alternatives() []Alternative {
+	var plain []string
+	var out []Alternative
+	for begin := 0; begin < len(q.terms); {
+		end := begin + 1
+		for end < len(q.terms) && !q.terms[end].or {
+			end++
+		}
+		var wanted, unwanted []string
+		for _, t := range q.terms[begin:end] {
+			if t.without {
+				unwanted = append(unwanted, t.operand())
+			} else {
+				wanted = append(wanted, t.operand())
+			}
+		}
+		begin = end
+		if len(unwanted) == 0 {
+			plain = append(plain, strings.Join(wanted, " "))
+			continue
+		}
+		out = append(out, Alternative{strings.Join(wanted, " "), strings.Join(unwanted, " or ")})
+	}
+	if len(plain) > 0 {
+		out = slices.Insert(out, 0, Alternative{Wanted: strings.Join(plain, " or ")})
+	}
+	return out
 }
 
 // Words returns the words that are to be found, once each.

@@ -13,17 +13,14 @@ UPDATE stowage.documents d SET body = b.body
 FROM (SELECT unnest(@workspaces::text[]) AS workspace, unnest(@objects::text[]) AS object, unnest(@versions::text[]) AS version, unnest(@bodies::text[]) AS body) AS b
 WHERE d.workspace = b.workspace AND d.object = b.object AND d.version = b.version AND d.body IS NULL AND d.state <> 'purged';
 
--- name: AddWords :exec
-INSERT INTO stowage.words (workspace, word)
-SELECT DISTINCT w.workspace, w.word FROM (SELECT unnest(@workspaces::text[]) AS workspace, unnest(@words::text[]) AS word) AS w
-ORDER BY 1, 2
-ON CONFLICT DO NOTHING;
+-- name: KeepWords :exec
+SELECT stowage.keep_words(@workspaces::text[], @objects::text[], @revs::bigint[], @words::text[], @most::int);
 
 -- name: Find :many
 SELECT f.object::text AS object, f.rev::bigint AS rev, f.version::text AS version, f.path::text AS path,
 	f.content_type::text AS content_type, f.size::bigint AS size, f.updated_at::timestamptz AS updated_at,
 	f.tags::text AS tags, f.rank::real AS rank, coalesce(f.body_marked, '')::text AS body_marked
-FROM stowage.find(@workspace::text, @query::text, sqlc.narg('folder')::text, sqlc.narg('content_type')::text, sqlc.narg('tags')::text::jsonb,
+FROM stowage.find_objects(@workspace::text, @wanted::text[], @unwanted::text[], sqlc.narg('folder')::text, sqlc.narg('content_type')::text, sqlc.narg('tags')::text::jsonb,
 	sqlc.narg('min_size')::bigint, sqlc.narg('max_size')::bigint, sqlc.narg('after')::timestamptz, sqlc.narg('before')::timestamptz,
 	sqlc.narg('from_rank')::real, sqlc.narg('from_object')::text, @candidates::int, @page::int, sqlc.narg('tag_words')::text) AS f;
 

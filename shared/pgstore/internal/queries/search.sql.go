@@ -10,35 +10,19 @@ import (
 	"time"
 )
 
-const addWords = `-- name: AddWords :exec
-INSERT INTO stowage.words (workspace, word)
-SELECT DISTINCT w.workspace, w.word FROM (SELECT unnest($1::text[]) AS workspace, unnest($2::text[]) AS word) AS w
-ORDER BY 1, 2
-ON CONFLICT DO NOTHING
-`
-
-type AddWordsParams struct {
-	Workspaces []string
-	Words      []string
-}
-
-func (q *Queries) AddWords(ctx context.Context, arg AddWordsParams) error {
-	_, err := q.db.Exec(ctx, addWords, arg.Workspaces, arg.Words)
-	return err
-}
-
 const find = `-- name: Find :many
 SELECT f.object::text AS object, f.rev::bigint AS rev, f.version::text AS version, f.path::text AS path,
 	f.content_type::text AS content_type, f.size::bigint AS size, f.updated_at::timestamptz AS updated_at,
 	f.tags::text AS tags, f.rank::real AS rank, coalesce(f.body_marked, '')::text AS body_marked
-FROM stowage.find($1::text, $2::text, $3::text, $4::text, $5::text::jsonb,
-	$6::bigint, $7::bigint, $8::timestamptz, $9::timestamptz,
-	$10::real, $11::text, $12::int, $13::int, $14::text) AS f
+FROM stowage.find_objects($1::text, $2::text[], $3::text[], $4::text, $5::text, $6::text::jsonb,
+	$7::bigint, $8::bigint, $9::timestamptz, $10::timestamptz,
+	$11::real, $12::text, $13::int, $14::int, $15::text) AS f
 `
 
 type FindParams struct {
 	Workspace   string
-	Query       string
+	Wanted      []string
+	Unwanted    []string
 	Folder      *string
 	ContentType *string
 	Tags        *string
@@ -69,7 +53,8 @@ type FindRow struct {
 func (q *Queries) Find(ctx context.Context, arg FindParams) ([]*FindRow, error) {
 	rows, err := q.db.Query(ctx, find,
 		arg.Workspace,
-		arg.Query,
+		arg.Wanted,
+		arg.Unwanted,
 		arg.Folder,
 		arg.ContentType,
 		arg.Tags,
@@ -110,6 +95,29 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]*FindRow, error) 
 		return nil, err
 	}
 	return items, nil
+}
+
+const keepWords = `-- name: KeepWords :exec
+SELECT stowage.keep_words($1::text[], $2::text[], $3::bigint[], $4::text[], $5::int)
+`
+
+type KeepWordsParams struct {
+	Workspaces []string
+	Objects    []string
+	Revs       []int64
+	Words      []string
+	Most       int32
+}
+
+func (q *Queries) KeepWords(ctx context.Context, arg KeepWordsParams) error {
+	_, err := q.db.Exec(ctx, keepWords,
+		arg.Workspaces,
+		arg.Objects,
+		arg.Revs,
+		arg.Words,
+		arg.Most,
+	)
+	return err
 }
 
 const nearest = `-- name: Nearest :many
