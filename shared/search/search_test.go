@@ -138,3 +138,32 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAlternatives(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]search.Alternative{
+		"annual report":                 {{Wanted: "annual report"}},
+		"annual report -draft":          {{"annual report", "draft"}},
+		`a -b "c d" -"e f" -"or"`:       {{`a "c d"`, `b or "e f" or "or"`}},
+		"a b OR c":                      {{Wanted: "a b or c"}},
+		"a OR b -c":                     {{Wanted: "a"}, {"b", "c"}},
+		"a -b OR c OR d -e OR f g":      {{Wanted: "c or f g"}, {"a", "b"}, {"d", "e"}},
+		"-a OR b":                       {{Wanted: "b"}, {"", "a"}},
+		`"or" OR -x y`:                  nil,
+		"q3-report.pdf -2026-draft.pdf": {{`"q3 report pdf"`, `"2026 draft pdf"`}},
+	} {
+		q, err := search.Parse(text)
+		if want == nil {
+			if !fault.Is(err, fault.InvalidArgument) {
+				t.Errorf("%q: %v, want InvalidArgument", text, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if diff := cmp.Diff(want, q.Alternatives()); diff != "" {
+			t.Errorf("%q:\n%s", text, diff)
+		}
+	}
+}
