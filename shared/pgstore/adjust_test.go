@@ -240,8 +240,35 @@ func TestRowLevelSecurity(t *testing.T) {
 			if err := tx.QueryRow(t.Context(), "SELECT count(*) FROM stowage.find('beta', 'secret', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 10, 10, NULL)").Scan(&n); err != nil || n != 0 {
 				t.Errorf("find tells of another workspace: %d, %v", n, err)
 			}
+			if err := tx.QueryRow(t.Context(), "SELECT count(*) FROM stowage.find_objects('beta', '{secret}', '{\"\"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 10, 10, NULL)").Scan(&n); err != nil || n != 0 {
+				t.Errorf("find_objects tells of another workspace: %d, %v", n, err)
+			}
+			if err := tx.QueryRow(t.Context(), "SELECT count(*) FROM stowage.find_objects('alpha', '{secret}', '{\"\"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 10, 10, NULL)").Scan(&n); err != nil || n != 1 {
+				t.Errorf("find_objects finds %d in the workspace that was entered, %v", n, err)
+			}
 			if err := tx.QueryRow(t.Context(), "SELECT count(*) FROM stowage.nearest('beta', ARRAY['secrett'])").Scan(&n); err != nil || n != 0 {
 				t.Errorf("nearest tells of another workspace: %d, %v", n, err)
+			}
+		}
+		if role == pgtest.Writer {
+			var words string
+			if _, err := tx.Exec(t.Context(), "SELECT stowage.keep_words('{alpha,beta}', '{O,O}', '{1,1}', '{additional,additional}', 10)"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(t.Context(), "SAVEPOINT s"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(t.Context(), "DELETE FROM stowage.words"); err == nil {
+				t.Error("the writer deletes words itself")
+			}
+			if _, err := tx.Exec(t.Context(), "ROLLBACK TO s; RESET ROLE"); err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.QueryRow(t.Context(), "SELECT string_agg(workspace, ' ') FROM stowage.words WHERE word = 'additional'").Scan(&words); err != nil || words != "alpha" {
+				t.Errorf("keep_words adds to %q, %v", words, err)
+			}
+			if _, err := tx.Exec(t.Context(), "SET LOCAL ROLE "+role); err != nil {
+				t.Fatal(err)
 			}
 		}
 		_, err = tx.Exec(t.Context(), "INSERT INTO stowage.entries (workspace, journal, account, class, at, bytes) VALUES ('beta', 'J', 'stored', 'STANDARD', now(), 1), ('beta', 'J', 'supply', 'STANDARD', now(), -1)")

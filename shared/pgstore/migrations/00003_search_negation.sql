@@ -140,6 +140,7 @@ DECLARE
 	ws      text;
 	loose   text;
 	batch   text[];
+	newest  text[];
 	forgets text[] := '{}';
 BEGIN
 	FOR ws IN SELECT DISTINCT e FROM unnest(entered()) e ORDER BY e LOOP
@@ -152,8 +153,11 @@ BEGIN
 	END LOOP;
 	FOREACH ws IN ARRAY forgets LOOP
 		batch := ARRAY(SELECT DISTINCT l.word FROM loose_words l WHERE l.workspace = ws ORDER BY l.word LIMIT most);
-		-- One by one, for a plan of its own: some words are in half of all documents.
-		FOREACH loose IN ARRAY batch LOOP
+		-- What many documents have the newest ones have; only for the rest is the index asked.
+		newest := ARRAY(SELECT DISTINCT unnest(string_to_array(n.name_words || ' ' || n.tag_words, ' '))
+			FROM (SELECT d.state, d.name_words, d.tag_words FROM documents d WHERE d.workspace = ws ORDER BY d.object DESC LIMIT 200) n
+			WHERE n.state = 'available');
+		FOR loose IN SELECT b FROM unnest(batch) b WHERE b <> ALL (newest) LOOP
 			-- Of names (A) and tags (B): these are the words by which others are corrected.
 			IF NOT EXISTS (SELECT FROM documents d
 				WHERE d.workspace = ws AND d.state = 'available' AND d.terms @@ to_tsquery('simple', loose || ':AB')) THEN
