@@ -57,6 +57,7 @@ func TestWordsAreForgotten(t *testing.T) {
 	expect("first", "dismissal", "smithers", "kind", "letter", "invoice")
 
 	renamed := document("alpha", "02", 2, "A", "invoices 2026")
+	renamed.Metadata = map[string]string{"author": "smithers"} // by which nothing is corrected
 	put(t, writer, renamed)
 	expect("renamed away from a word that another one has", "dismissal", "smithers", "kind", "letter", "invoices")
 	retagged := dismissal

@@ -122,6 +122,28 @@ CREATE TRIGGER documents_loosen_words AFTER UPDATE ON stowage.documents FOR EACH
 	WHEN (OLD.state = 'available' AND (NEW.state <> 'available' OR OLD.name_words <> NEW.name_words OR OLD.tag_words <> NEW.tag_words))
 	EXECUTE FUNCTION stowage.loosen_words();
 
+-- has_word reports whether the name (A) or a tag (B) of an available document has a word of
+-- letters alone. Of a word that many have in their texts alone it says so, too: not all of
+-- them are read. A plan that reads documents until it meets one that matches is out of the
+-- question: where it is preferred, there were many, and they may just have been purged.
+-- +goose StatementBegin
+CREATE FUNCTION stowage.has_word(in_workspace text, in_word text) RETURNS boolean
+	LANGUAGE plpgsql STABLE
+	SET search_path = stowage, public, pg_temp
+	SET plan_cache_mode = force_custom_plan
+	SET enable_seqscan = off
+	SET enable_indexscan = off
+	AS $$
+BEGIN
+	RETURN (SELECT coalesce(bool_or(m.terms @@ to_tsquery('simple', in_word || ':AB')) OR count(*) = 100, false) FROM (
+		SELECT d.terms FROM documents d
+		WHERE d.workspace = in_workspace AND d.state = 'available' AND d.terms @@ to_tsquery('simple', in_word)
+		LIMIT 100
+	) m);
+END
+$$;
+-- +goose StatementEnd
+
 -- keep_words makes the words of the entered workspaces those of their available documents,
 -- after some were put: it forgets loose ones that no document has, "most" of each workspace
 -- at a time, and adds those that the given revs have, where these are still the latest.
@@ -158,9 +180,7 @@ BEGIN
 			FROM (SELECT d.state, d.name_words, d.tag_words FROM documents d WHERE d.workspace = ws ORDER BY d.object DESC LIMIT 200) n
 			WHERE n.state = 'available');
 		FOR loose IN SELECT b FROM unnest(batch) b WHERE b <> ALL (newest) LOOP
-			-- Of names (A) and tags (B): these are the words by which others are corrected.
-			IF NOT EXISTS (SELECT FROM documents d
-				WHERE d.workspace = ws AND d.state = 'available' AND d.terms @@ to_tsquery('simple', loose || ':AB')) THEN
+			IF NOT has_word(ws, loose) THEN
 				DELETE FROM words w WHERE w.workspace = ws AND w.word = loose;
 			END IF;
 		END LOOP;
@@ -177,6 +197,6 @@ END
 $$;
 -- +goose StatementEnd
 
-REVOKE ALL ON FUNCTION stowage.either, stowage.find_objects, stowage.loosen_words, stowage.keep_words FROM PUBLIC;
+REVOKE ALL ON FUNCTION stowage.either, stowage.find_objects, stowage.loosen_words, stowage.has_word, stowage.keep_words FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION stowage.find_objects TO ledger_api;
 GRANT EXECUTE ON FUNCTION stowage.keep_words TO ledger_writer;
