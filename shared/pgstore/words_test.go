@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/stowage-dev/stowage/shared/pgstore"
+	"github.com/stowage-dev/stowage/shared/pgstore/migrate"
 	"github.com/stowage-dev/stowage/shared/pgstore/pgtest"
 	"github.com/stowage-dev/stowage/shared/search"
 )
@@ -118,19 +120,17 @@ func TestWordsAreForgottenBitByBit(t *testing.T) {
 // TestWordsOfBefore: what the version before left behind is forgotten after the migration.
 func TestWordsOfBefore(t *testing.T) {
 	t.Parallel()
-	d := pgtest.New(t)
-	writer, admin := d.Open(t, pgtest.Writer), d.Admin(t)
-	put(t, writer, document("alpha", "01", 1, "A", "invoice"))
-	for _, sql := range []string{ // as 00002 left them, and as the migration starts
-		"INSERT INTO stowage.words VALUES ('alpha', 'smithers')",
-		"INSERT INTO stowage.loose_words (workspace, word) SELECT workspace, word FROM stowage.words",
-	} {
-		_, err := admin.Exec(t.Context(), sql)
-		must(t, err)
-	}
-	put(t, writer, document("alpha", "02", 1, "A", "letter"))
-	if got := known(t, admin, "alpha"); !slices.Equal(got, []string{"invoice", "letter"}) {
-		t.Errorf("known are %q", got)
+	d := pgtest.NewAt(t, pgtest.Shared(), 2)
+	admin := d.Admin(t)
+	_, err := admin.Exec(t.Context(), "INSERT INTO stowage.words VALUES ('alpha', 'smithers'), ('alpha', 'invoice'), ('beta', 'smithers')")
+	must(t, err)
+	_, err = migrate.Run(t.Context(), d.Config(pgtest.Master), slog.New(slog.DiscardHandler))
+	must(t, err)
+	put(t, d.Open(t, pgtest.Writer), document("alpha", "01", 1, "A", "invoice letter"))
+	for ws, want := range map[string][]string{"alpha": {"invoice", "letter"}, "beta": {"smithers"}} { // beta has no event yet
+		if got := known(t, admin, ws); !slices.Equal(got, want) {
+			t.Errorf("known in %s are %q, want %q", ws, got, want)
+		}
 	}
 }
 
