@@ -10,15 +10,18 @@ import (
 	"github.com/stowage-dev/stowage/shared/event"
 )
 
-// TestTheCoreIsTheSameWithoutTheRelationalStack asks that nothing in the core refers to it.
+// TestTheCoreIsTheSameWithoutTheRelationalStack asks that nothing in the core refers to it, and
+// that a deployment without it takes away nothing that one deployed before imports.
 func TestTheCoreIsTheSameWithoutTheRelationalStack(t *testing.T) {
 	without, with := eachStage(t), eachRelational(t)
 	for i := range without {
 		for _, pair := range [][2]template{{without[i].data, with[i].data}, {without[i].service, with[i].service}} {
-			a, errA := json.Marshal(pair[0]["Resources"])
-			b, errB := json.Marshal(pair[1]["Resources"])
-			if errA != nil || errB != nil || string(a) != string(b) {
-				t.Errorf("%s: the Relational stack changes a resource of the core", without[i].stage)
+			for _, section := range []string{"Resources", "Outputs"} {
+				a, errA := json.Marshal(pair[0][section])
+				b, errB := json.Marshal(pair[1][section])
+				if errA != nil || errB != nil || string(a) != string(b) {
+					t.Errorf("%s: the Relational stack changes the %s of the core", without[i].stage, section)
+				}
 			}
 		}
 	}
