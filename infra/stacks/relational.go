@@ -267,7 +267,7 @@ func (r *Relational) addCheck() {
 		timeout:     checkTimeout,
 		environment: map[string]*string{"STOWAGE_TABLE": r.data.Catalog.Table().TableName()},
 	})
-	r.data.Catalog.Grant(r.Check.Role(), "dynamodb:Scan")
+	r.data.Catalog.Grant(r.Check.Role(), "dynamodb:BatchGetItem", "dynamodb:Scan")
 	patterns.NewScheduledFunction(r.Stack, jsii.String("CheckNightly"), &patterns.ScheduledFunctionProps{
 		Daily:       jsii.Number(checkHour),
 		Description: jsii.String("Stowage: the nightly check of the ledger"),

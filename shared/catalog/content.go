@@ -99,7 +99,8 @@ func objects() *Entity[object.Object] {
 			{"DeleteObject", "TransactWriteItems", "on the rev that was read"},
 			{"ListObjects", "Query " + FolderIndex, "eventually consistent, by name, in pages"},
 			{"ListByState", "Query " + StateIndex, "eventually consistent, latest first, in pages"},
-			{"AllObjects", "Scan", "eventually consistent, in no order, in pages: the nightly check of the ledger"},
+			{"AllObjects, ObjectsFrom", "Scan", "eventually consistent, in no order, in pages: the nightly check of the ledger, and its backfill"},
+			{"ObjectsOf", "BatchGetItem", "strongly consistent each: what the nightly check of the ledger looks at once more"},
 		},
 	})
 }
