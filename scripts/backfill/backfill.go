@@ -63,7 +63,9 @@ func (b *backfill) do(ctx context.Context) error {
 
 func (b *backfill) tell() {
 	b.told = time.Now()
-	fmt.Fprintf(b.progress, "backfill: %d objects read, %d events sent; to go on from here: -after %s\n", b.read, b.sent, b.place)
+	if b.place != "" {
+		fmt.Fprintf(b.progress, "backfill: %d objects read, %d events sent; to go on from here: -after %s\n", b.read, b.sent, b.place)
+	}
 }
 
 // goOn says what to do after an interruption.
