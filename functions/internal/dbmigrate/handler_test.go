@@ -138,6 +138,38 @@ func TestRotatesAfter30Days(t *testing.T) {
 	}
 }
 
+// TestRotatesOnceHoweverOftenItIsAsked: a schedule may call twice at once. A second new key
+// would throw the one away under which cursors are still out.
+func TestRotatesOnceHoweverOftenItIsAsked(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	admin := d.Admin(t)
+	for range 5 {
+		if _, err := admin.Exec(t.Context(), "UPDATE stowage.cursor_keys SET created_at = now() - interval '31 days'"); err != nil {
+			t.Fatal(err)
+		}
+		rotations := make(chan bool, 6)
+		for range cap(rotations) {
+			go func() {
+				rotated, err := stored(d).Rotate(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				rotations <- rotated
+			}()
+		}
+		made := 0
+		for range cap(rotations) {
+			if <-rotations {
+				made++
+			}
+		}
+		if made != 1 {
+			t.Errorf("%d new keys, want 1", made)
+		}
+	}
+}
+
 // TestWhatNobodyAsksFor: an event that is neither CloudFormation's nor the schedule's changes
 // nothing, and fails.
 func TestWhatNobodyAsksFor(t *testing.T) {

@@ -145,6 +145,10 @@ func migrate(ctx context.Context, db *sql.DB, log *slog.Logger, version int64) (
 	return Result{From: from, To: to}, nil
 }
 
+// lockKeys lets one rotation after another look at the keys, and everybody read them: of two
+// at once each would make a key, and the one before both would be dropped.
+const lockKeys = "LOCK TABLE stowage.cursor_keys IN SHARE ROW EXCLUSIVE MODE"
+
 // rotate makes a new cursor key when there is none that is young enough.
 func rotate(ctx context.Context, db *sql.DB) (bool, error) {
 	secret := make([]byte, keyBytes)
@@ -163,6 +167,9 @@ func rotate(ctx context.Context, db *sql.DB) (bool, error) {
 			return errors.New("the driver is not pgx")
 		}
 		return pgx.BeginFunc(ctx, c.Conn(), func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, lockKeys); err != nil {
+				return err
+			}
 			q := queries.New(tx)
 			var err error
 			if added, err = q.AddCursorKey(ctx, queries.AddCursorKeyParams{Secret: secret, MostDays: keyDays}); err != nil || added == 0 {
