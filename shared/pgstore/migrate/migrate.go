@@ -168,7 +168,7 @@ func rotate(ctx context.Context, db *sql.DB) (bool, error) {
 		}
 		return pgx.BeginFunc(ctx, c.Conn(), func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, lockKeys); err != nil {
-				return err
+				return fmt.Errorf("lock the cursor keys: %w", err)
 			}
 			q := queries.New(tx)
 			var err error
