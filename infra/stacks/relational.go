@@ -42,6 +42,8 @@ const (
 	userAPI           = "ledger_api"
 	userCheck         = "ledger_check"
 	migrationResource = "Custom::StowageMigrations"
+	// rotateTask is what db-migrate calls it.
+	rotateTask = "rotateCursorKeys"
 )
 
 // objectEvents begins the types of all events about objects.
@@ -60,7 +62,8 @@ const (
 	apiTimeout     = 29
 	migrateTimeout = 300
 	checkTimeout   = 900
-	// checkHour is when the books are checked, by UTC.
+	// checkHour is when the books are checked, and cursor keys rotated, by UTC: a database
+	// that pauses is woken once for both.
 	checkHour = 3
 )
 
@@ -163,7 +166,8 @@ func (r *Relational) newFunction(id, name, user string, endpoint *string, p func
 // CloudFormation call it with each deployment that changes it. It connects to the cluster
 // itself: a migration holds session-level locks, for which a proxy would pin a connection.
 //
-// The function answers CloudFormation through the gateway endpoint of S3.
+// The function answers CloudFormation through the gateway endpoint of S3. A schedule has it
+// rotate the key of the API's cursors when that is due, however seldom there is a deployment.
 func (r *Relational) addMigrations() {
 	r.Migrate = r.newFunction("DbMigrate", fnDBMigrate, databaseMaster, r.Database.Endpoint(), functionProps{
 		description: "Stowage: brings the schema of the database up to date",
@@ -181,6 +185,13 @@ func (r *Relational) addMigrations() {
 	// The instances, the way to them, and the way of the answer.
 	resource.Node().AddDependency(r.Database, r.Network, r.Migrate)
 	r.migrated = resource
+	rotation := patterns.NewScheduledFunction(r.Stack, jsii.String("RotateNightly"), &patterns.ScheduledFunctionProps{
+		Daily:       jsii.Number(checkHour),
+		Description: jsii.String("Stowage: rotates the key of the ledger's cursors when it is 30 days old"),
+		Function:    r.Migrate,
+		Input:       map[string]string{"task": rotateTask},
+	})
+	rotation.Node().AddDependency(r.migrated) // before it there are no keys
 }
 
 // executableHash changes with every migration, because they are embedded in the
