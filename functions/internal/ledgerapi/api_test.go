@@ -214,6 +214,26 @@ func TestConcurrentAdjustmentsOfOneKey(t *testing.T) {
 	}
 }
 
+// TestAdjustmentsThatGoOn: those that begin earlier are measured against those that begin
+// now, and no number of them keeps a statement from being drawn up.
+func TestAdjustmentsThatGoOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stored(t, "alpha", 1, 240, 100, "docs/a.txt")
+	reader, owner := member("alpha", "reader"), member("alpha", "owner")
+	from := func(days int, bytes int64) fields {
+		return fields{"class": "STANDARD", "bytes": bytes, "from": now().AddDate(0, 0, -days), "reason": "a test"}
+	}
+	const path = "/v1/ledger/adjustments"
+	w.must(t, owner, "POST", path, from(0, -100), 201, "Idempotency-Key", "now")
+	w.refused(t, owner, "POST", path, from(1, -100), 409, "conflict", "Idempotency-Key", "yesterday")
+	w.must(t, owner, "POST", path, from(0, 1<<60), 201, "Idempotency-Key", "day 0")
+	for day := 1; day <= 9; day++ {
+		w.refused(t, owner, "POST", path, from(day, 1<<60), 409, "conflict", "Idempotency-Key", fmt.Sprintf("day %d", day))
+	}
+	w.must(t, reader, "GET", "/v1/ledger/statement?period=2026-11", nil, 200)
+}
+
 // TestDatabaseAsleep: a database that takes no time to say nothing is a 503 with Retry-After.
 func TestDatabaseAsleep(t *testing.T) {
 	t.Parallel()
