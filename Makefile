@@ -10,6 +10,8 @@ CONTEXT := --context stage=$(STAGE) $(if $(filter 1 proxy,$(RELATIONAL)),--conte
 	$(if $(filter proxy,$(RELATIONAL)),--context relationalProxy=true)
 # Reload functions and infrastructure when their source is saved (dev).
 RELOAD ?= 1
+$(if $(filter-out 0 1 proxy,$(RELATIONAL)),$(error RELATIONAL is "$(RELATIONAL)": want 0, 1 or proxy))
+$(if $(filter-out dev prod,$(STAGE)),$(error STAGE is "$(STAGE)": want dev or prod))
 TOOLS := $(CURDIR)/.tools
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
@@ -64,12 +66,14 @@ cdk.out/manifest.json: $(SOURCES) $(STAMP) | setup
 ## dev: run the whole stack on this machine; saving source reloads what it changes
 .PHONY: dev
 dev: setup synth
+	@echo 'dev: building the local runtime'
 	@go build -o .tools/stowage-local ./scripts/local
 	@RESET=$(RESET) STOWAGE_RELOAD=$(RELOAD) STOWAGE_SYNTH='make --no-print-directory synth STAGE=$(STAGE) RELATIONAL=$(RELATIONAL)' exec .tools/stowage-local
 
-## demo: start the stack, send real files through every route, print the journey
+## demo: start the stack, send real files the whole way of an object, print the journey
 .PHONY: demo
 demo: setup synth
+	@echo 'demo: building the local runtime'
 	@go build -o .tools/stowage-local ./scripts/local
 	@go run ./scripts/demo -local .tools/stowage-local $(foreach f,$(FILES),-file '$(f)')
 

@@ -21,7 +21,8 @@ func build(rt *boot.Runtime) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := pgstore.Open(pgstore.Config{Settings: cfg.Database, Password: pgstore.IAM(rt.AWS), Tracer: rt.Tracer})
+	db, err := pgstore.Open(pgstore.Config{Settings: cfg.Database, Password: pgstore.IAM(rt.AWS), Tracer: rt.Tracer,
+		Patience: pgstore.WakePatience, ConnectTimeout: pgstore.WakeConnectTimeout})
 	if err != nil {
 		return nil, err
 	}

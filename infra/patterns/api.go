@@ -47,6 +47,9 @@ type HTTPAPI struct {
 	logs  awslogs.LogGroup
 }
 
+// authorizerID names the authorizer below its API.
+const authorizerID = "Jwt"
+
 // NewHTTPAPI makes an HTTPAPI without routes.
 func NewHTTPAPI(scope constructs.Construct, id *string, props *HTTPAPIProps) *HTTPAPI {
 	p := *props
@@ -64,7 +67,7 @@ func NewHTTPAPI(scope constructs.Construct, id *string, props *HTTPAPIProps) *HT
 	a.api = awsapigatewayv2.NewHttpApi(a, jsii.String("Default"), &awsapigatewayv2.HttpApiProps{
 		CorsPreflight:      apiCORS(p),
 		CreateDefaultStage: jsii.Bool(false),
-		DefaultAuthorizer: awsapigatewayv2authorizers.NewHttpJwtAuthorizer(jsii.String("Jwt"), p.Issuer,
+		DefaultAuthorizer: awsapigatewayv2authorizers.NewHttpJwtAuthorizer(jsii.String(authorizerID), p.Issuer,
 			&awsapigatewayv2authorizers.HttpJwtAuthorizerProps{JwtAudience: p.Audience}),
 		Description: p.Description,
 	})
@@ -167,6 +170,11 @@ func (a *HTTPAPI) RouteFrom(scope constructs.Construct, id, path string, functio
 
 // API gives the API itself.
 func (a *HTTPAPI) API() awsapigatewayv2.HttpApi { return a.api }
+
+// AuthorizerID is the id of the API's JWT authorizer, which is there once the API has a route.
+func (a *HTTPAPI) AuthorizerID() *string {
+	return a.api.Node().FindChild(jsii.String(authorizerID)).(awsapigatewayv2.HttpAuthorizer).AuthorizerId() //nolint:forcetypeassert // NewHTTPAPI makes it
+}
 
 // Stage gives the stage that serves the API.
 func (a *HTTPAPI) Stage() awsapigatewayv2.HttpStage { return a.stage }

@@ -42,6 +42,8 @@ const (
 	userAPI           = "ledger_api"
 	userCheck         = "ledger_check"
 	migrationResource = "Custom::StowageMigrations"
+	// rotateTask is what db-migrate calls it.
+	rotateTask = "rotateCursorKeys"
 )
 
 // objectEvents begins the types of all events about objects.
@@ -60,7 +62,8 @@ const (
 	apiTimeout     = 29
 	migrateTimeout = 300
 	checkTimeout   = 900
-	// checkHour is when the books are checked, by UTC.
+	// checkHour is when the books are checked, and cursor keys rotated, by UTC: a database
+	// that pauses is woken once for both.
 	checkHour = 3
 )
 
@@ -98,6 +101,7 @@ func NewRelational(scope constructs.Construct, id string, settings Settings, dat
 	r.addCheck()
 	r.addAlarms()
 	output(r.Stack, "DatabaseEndpoint", "Host of the database's writer", r.Database.Endpoint())
+	output(r.Stack, "LedgerQueue", "Queue of the events that the ledger is to have", r.events.Queue().QueueUrl())
 	output(r.Stack, "LedgerDeadLetterQueue", "Queue of the events that the ledger gave up", r.events.DeadLetters().QueueUrl())
 	return r
 }
@@ -162,7 +166,8 @@ func (r *Relational) newFunction(id, name, user string, endpoint *string, p func
 // CloudFormation call it with each deployment that changes it. It connects to the cluster
 // itself: a migration holds session-level locks, for which a proxy would pin a connection.
 //
-// The function answers CloudFormation through the gateway endpoint of S3.
+// The function answers CloudFormation through the gateway endpoint of S3. A schedule has it
+// rotate the key of the API's cursors when that is due, however seldom there is a deployment.
 func (r *Relational) addMigrations() {
 	r.Migrate = r.newFunction("DbMigrate", fnDBMigrate, databaseMaster, r.Database.Endpoint(), functionProps{
 		description: "Stowage: brings the schema of the database up to date",
@@ -180,6 +185,13 @@ func (r *Relational) addMigrations() {
 	// The instances, the way to them, and the way of the answer.
 	resource.Node().AddDependency(r.Database, r.Network, r.Migrate)
 	r.migrated = resource
+	rotation := patterns.NewScheduledFunction(r.Stack, jsii.String("RotateNightly"), &patterns.ScheduledFunctionProps{
+		Daily:       jsii.Number(checkHour),
+		Description: jsii.String("Stowage: rotates the key of the ledger's cursors when it is 30 days old"),
+		Function:    r.Migrate,
+		Input:       map[string]string{"task": rotateTask},
+	})
+	rotation.Node().AddDependency(r.migrated) // before it there are no keys
 }
 
 // executableHash changes with every migration, because they are embedded in the
@@ -267,7 +279,7 @@ func (r *Relational) addCheck() {
 		timeout:     checkTimeout,
 		environment: map[string]*string{"STOWAGE_TABLE": r.data.Catalog.Table().TableName()},
 	})
-	r.data.Catalog.Grant(r.Check.Role(), "dynamodb:Scan")
+	r.data.Catalog.Grant(r.Check.Role(), "dynamodb:BatchGetItem", "dynamodb:Scan")
 	patterns.NewScheduledFunction(r.Stack, jsii.String("CheckNightly"), &patterns.ScheduledFunctionProps{
 		Daily:       jsii.Number(checkHour),
 		Description: jsii.String("Stowage: the nightly check of the ledger"),
@@ -276,32 +288,36 @@ func (r *Relational) addCheck() {
 	})
 }
 
+// ledgerRunbook ends the description of each alarm.
+const ledgerRunbook = ". See docs/runbooks/ledger.md"
+
 // addAlarms watches for books that are wrong, late or incomplete, and for a database that
 // is at its end.
 func (r *Relational) addAlarms() {
 	for _, f := range []named{{"LedgerProjector", r.Projector}, {"LedgerApi", r.API}, {"LedgerCheck", r.Check}, {"DbMigrate", r.Migrate}} {
-		r.watch(f.id+"Errors", "Invocations of "+f.id+" failed: read its log", f.function.MetricErrors(), 1, 1)
-		r.watch(f.id+"Throttles", "Invocations of "+f.id+" were throttled: raise the account's concurrency", f.function.MetricThrottles(), 1, 1)
+		r.watch(f.id+"Errors", "Invocations of "+f.id+" failed: read its log"+ledgerRunbook, f.function.MetricErrors(), 1, 1)
+		r.watch(f.id+"Throttles", "Invocations of "+f.id+" were throttled: raise the account's concurrency"+ledgerRunbook, f.function.MetricThrottles(), 1, 1)
 	}
-	r.watch("LedgerDeadLetters", "Events were given up before the ledger had them, so that it is incomplete: read the message in the dead-letter queue and redrive it",
+	r.watch("LedgerDeadLetters", "Events were given up before the ledger had them, so that it is incomplete: read the message in the dead-letter queue and redrive it"+ledgerRunbook,
 		r.events.MetricDeadLetters(), 1, 1)
-	r.watch("LedgerProjectorDeadLetters", "LedgerProjector gave records up: they are in the dead-letter bucket below dead/, with the reason",
+	r.watch("LedgerProjectorDeadLetters", "LedgerProjector gave records up: they are in the dead-letter bucket below dead/, with the reason"+ledgerRunbook,
 		deadLettered(r.Projector), 1, 1)
-	r.watch("LedgerDifferences", "The ledger differs from the catalog: read the log of LedgerCheck for what and where", r.checked("LedgerDifferences"), 1, 1)
-	r.watch("LedgerImbalance", "Debits and credits of the ledger differ: read the log of LedgerCheck", r.checked("LedgerImbalance"), 1, 1)
-	r.watch("LedgerBehind", "The ledger is over 15 minutes behind: read the log of LedgerProjector", r.events.MetricOldest(), 15*60, 1)
-	r.watch("DatabaseCapacity", "The database has been at nine tenths of its greatest capacity for 15 minutes: raise relationalMaxAcu, or find the statement in Performance Insights",
+	r.watch("LedgerDifferences", "The ledger differs from the catalog: read the log of LedgerCheck for what and where"+ledgerRunbook, r.checked("LedgerDifferences"), 1, 1)
+	r.watch("LedgerImbalance", "Debits and credits of the ledger differ: read the log of LedgerCheck"+ledgerRunbook, r.checked("LedgerImbalance"), 1, 1)
+	r.watch("LedgerCheckIncomplete", "The nightly check of the ledger did not come to its end in time: the log of LedgerCheck says how far it came"+ledgerRunbook, r.checked("LedgerCheckIncomplete"), 1, 1)
+	r.watch("LedgerBehind", "The ledger is over 15 minutes behind: read the log of LedgerProjector"+ledgerRunbook, r.events.MetricOldest(), 15*60, 1)
+	r.watch("DatabaseCapacity", "The database has been at nine tenths of its greatest capacity for 15 minutes: raise relationalMaxAcu, or find the statement in Performance Insights"+ledgerRunbook,
 		r.Database.MetricUtilization(), 90, 3)
 	if r.Proxy == nil {
 		return
 	}
-	r.watch("ProxyPinned", "Sessions pin connections of the proxy, which then nobody shares: a statement sets session state or is prepared by name; the proxy's log says which",
+	r.watch("ProxyPinned", "Sessions pin connections of the proxy, which then nobody shares: a statement sets session state or is prepared by name; the proxy's log says which"+ledgerRunbook,
 		r.Proxy.MetricPinned(), 1, 2)
-	r.watch("ProxyBorrow", "Clients wait over a second for a connection of the proxy: the database's connections do not suffice",
+	r.watch("ProxyBorrow", "Clients wait over a second for a connection of the proxy: the database's connections do not suffice"+ledgerRunbook,
 		r.Proxy.MetricBorrowLatency(), 1_000_000, 2)
-	r.watch("ProxyRefused", "The proxy refused clients that did not authenticate: a role lacks rds-db:connect, or somebody tries tokens",
+	r.watch("ProxyRefused", "The proxy refused clients that did not authenticate: a role lacks rds-db:connect, or somebody tries tokens"+ledgerRunbook,
 		r.Proxy.MetricRefused(), 5, 1)
-	r.watch("ProxyUnreachable", "The proxy cannot connect to the database", r.Proxy.MetricUnreachable(), 1, 2)
+	r.watch("ProxyUnreachable", "The proxy cannot connect to the database"+ledgerRunbook, r.Proxy.MetricUnreachable(), 1, 2)
 }
 
 func (r *Relational) watch(id, description string, metric awscloudwatch.IMetric, threshold, periods float64) {

@@ -5,20 +5,26 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stowage-dev/stowage/infra/patterns"
+	"github.com/stowage-dev/stowage/shared/batch"
 	"github.com/stowage-dev/stowage/shared/event"
+	"github.com/stowage-dev/stowage/shared/pgstore"
 )
 
-// TestTheCoreIsTheSameWithoutTheRelationalStack asks that nothing in the core refers to it.
+// TestTheCoreIsTheSameWithoutTheRelationalStack asks that nothing in the core refers to it, and
+// that a deployment without it takes away nothing that one deployed before imports.
 func TestTheCoreIsTheSameWithoutTheRelationalStack(t *testing.T) {
 	without, with := eachStage(t), eachRelational(t)
 	for i := range without {
 		for _, pair := range [][2]template{{without[i].data, with[i].data}, {without[i].service, with[i].service}} {
-			a, errA := json.Marshal(pair[0]["Resources"])
-			b, errB := json.Marshal(pair[1]["Resources"])
-			if errA != nil || errB != nil || string(a) != string(b) {
-				t.Errorf("%s: the Relational stack changes a resource of the core", without[i].stage)
+			for _, section := range []string{"Resources", "Outputs"} {
+				a, errA := json.Marshal(pair[0][section])
+				b, errB := json.Marshal(pair[1][section])
+				if errA != nil || errB != nil || string(a) != string(b) {
+					t.Errorf("%s: the Relational stack changes the %s of the core", without[i].stage, section)
+				}
 			}
 		}
 	}
@@ -187,6 +193,48 @@ func TestEventsReachTheLedgerOrALetterBox(t *testing.T) {
 	for _, kind := range []event.Type{event.Available, event.Versioned, event.Updated, event.Deleted, event.Undeleted, event.Purged} {
 		if !strings.HasPrefix(string(kind), objectEvents) {
 			t.Errorf("the rule of the ledger does not match %s", kind)
+		}
+	}
+}
+
+// TestTheProjectorOutlastsADatabaseThatWakes: within one invocation, since the message would
+// come back after the database has paused again.
+func TestTheProjectorOutlastsADatabaseThatWakes(t *testing.T) {
+	const texts = 10 * time.Second // to read the texts of a batch, before the database is asked
+	if pgstore.WakePatience < 2*pgstore.WakeConnectTimeout || pgstore.WakeConnectTimeout < 15*time.Second {
+		t.Errorf("%s with attempts of %s do not outlast 15 s, and 30 s after a day", pgstore.WakePatience, pgstore.WakeConnectTimeout)
+	}
+	for _, d := range eachRelational(t) {
+		timeout, _ := d.relational.one(t, "Relational/LedgerProjector/Default/Resource").property("Timeout").(float64)
+		if has := time.Duration(timeout) * time.Second; has < pgstore.WakePatience+batch.DefaultReserve+texts {
+			t.Errorf("%s: the projector has %s, and waits for the database for %s", d.stage, has, pgstore.WakePatience)
+		}
+	}
+}
+
+// TestCursorKeysAreRotatedBySchedule: deployments that change db-migrate may be months apart.
+func TestCursorKeysAreRotatedBySchedule(t *testing.T) {
+	for _, d := range eachRelational(t) {
+		function := d.relational.one(t, "Relational/DbMigrate/Default/Resource").id
+		rule := d.relational.one(t, "Relational/RotateNightly/Default/Resource")
+		rule.want(t, map[string]any{
+			"ScheduleExpression": "cron(0 3 * * ? *)", "State": "ENABLED",
+			"Targets.0.Arn": map[string]any{"Fn::GetAtt": []string{function, "Arn"}}, "Targets.0.Input": `{"task":"rotateCursorKeys"}`,
+		})
+		if waits := texts(rule.at("DependsOn")); !slices.Contains(waits, d.relational.one(t, "Relational/Migrations/Default").id) {
+			t.Errorf("%s: the schedule does not wait for the schema", d.stage)
+		}
+		callers := 0
+		for _, permission := range d.relational.all("AWS::Lambda::Permission") {
+			if !refersTo(permission.property("FunctionName"), function) {
+				continue
+			}
+			if callers++; !refersTo(permission.property("SourceArn"), rule.id) || permission.property("Principal") != "events.amazonaws.com" {
+				t.Errorf("%s: %s lets another than the schedule call db-migrate", d.stage, permission.path())
+			}
+		}
+		if callers != 1 {
+			t.Errorf("%s: %d permissions to call db-migrate, want the schedule's", d.stage, callers)
 		}
 	}
 }

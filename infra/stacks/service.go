@@ -79,7 +79,17 @@ func NewService(scope constructs.Construct, id string, settings Settings, data *
 	s.addAlarms()
 	s.addDashboard()
 	output(s.Stack, "AlarmTopic", "Topic that alarms are sent to", s.Alarms.Topic().TopicArn())
+	s.exportForRelational()
 	return s
+}
+
+// exportForRelational exports what the Relational stack imports whether or not it is synthesized
+// this time: CloudFormation refuses to take an export away from a stack that was deployed with
+// it before.
+func (s *Service) exportForRelational() {
+	for _, value := range []*string{s.API.API().ApiId(), s.API.AuthorizerID(), s.Alarms.Topic().TopicArn()} {
+		s.Stack.ExportValue(value, nil)
+	}
 }
 
 // functionProps are what a function of its own says, beside what all share.

@@ -143,7 +143,9 @@ func (b builder) compile(ctx context.Context, root string, names []string) error
 		case <-done:
 			return ctx.Err()
 		case <-tick.C:
-			fmt.Fprintf(b.log, "build: %d packages compiled (%.0f s)\n", packages.count(), time.Since(started).Seconds())
+			if n := packages.count(); n > 0 { // else they are read, or in the cache
+				fmt.Fprintf(b.log, "build: %d packages compiled (%.0f s)\n", n, time.Since(started).Seconds())
+			}
 		}
 	}
 }

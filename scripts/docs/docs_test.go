@@ -2,8 +2,10 @@
 package docs
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -127,4 +129,93 @@ func code(line string) string {
 		return ""
 	}
 	return strings.Join(strings.Fields(line), " ")
+}
+
+// TestAlarmsLeadToTheirRunbooks: an alarm's description that names a runbook finds the alarm
+// in it.
+func TestAlarmsLeadToTheirRunbooks(t *testing.T) {
+	t.Parallel()
+	templates, err := filepath.Glob(filepath.Join(root, "infra/stacks/testdata/*/*.template.json"))
+	if err != nil || len(templates) == 0 {
+		t.Fatal("there are no templates: ", err)
+	}
+	runbook, name, found := regexp.MustCompile(`docs/runbooks/[a-z-]+\.md`), regexp.MustCompile(`^(.+)Alarm[0-9A-F]{8}$`), 0
+	all := pages(t)
+	for _, file := range templates {
+		var stack struct {
+			Resources map[string]struct {
+				Type       string
+				Properties json.RawMessage
+			}
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &stack); err != nil {
+			t.Fatal(err)
+		}
+		for id, r := range stack.Resources {
+			page := runbook.FindString(string(r.Properties))
+			if r.Type != "AWS::CloudWatch::Alarm" || page == "" {
+				continue
+			}
+			found++
+			alarm := name.ReplaceAllString(id, "$1")
+			for _, each := range []string{"Errors", "Throttles"} { // in one line for all functions
+				if function, ok := strings.CutSuffix(alarm, each); ok && strings.Contains(all[page], "`…"+each+"`") {
+					alarm = function
+				}
+			}
+			if !strings.Contains(all[page], alarm) {
+				t.Errorf("%s: the alarm %s leads to %s, which does not name it", file, alarm, page)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no alarm names a runbook")
+	}
+}
+
+// TestShellCommandsParse: what a page shows as shell is shell.
+func TestShellCommandsParse(t *testing.T) {
+	t.Parallel()
+	block := regexp.MustCompile("(?ms)^( *)```sh\n(.*?)^ *```")
+	for page, text := range pages(t) {
+		for _, m := range block.FindAllStringSubmatch(text, -1) {
+			cmd := exec.CommandContext(t.Context(), "bash", "-n")
+			// Of a list's item, without its indentation: here-documents end at the margin.
+			cmd.Stdin = strings.NewReader(strings.TrimPrefix(strings.ReplaceAll("\n"+m[2], "\n"+m[1], "\n"), "\n"))
+			if said, err := cmd.CombinedOutput(); err != nil || len(said) > 0 {
+				t.Errorf("%s: %s, %v, in\n%s", page, said, err, m[2])
+			}
+		}
+	}
+}
+
+// TestAnchorsAreHeadings: a link to a part of a page of docs leads to one of its headings.
+func TestAnchorsAreHeadings(t *testing.T) {
+	t.Parallel()
+	link, heading := regexp.MustCompile(`\]\(([^)#\s]*)#([^)\s]*)\)`), regexp.MustCompile(`(?m)^#+ (.*)$`)
+	all := pages(t)
+	for page, text := range all {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			target := page
+			if m[1] != "" {
+				target = filepath.ToSlash(filepath.Join(filepath.Dir(page), m[1]))
+			}
+			there, known := all[target]
+			if strings.Contains(m[1], "://") || !known {
+				continue
+			}
+			if !slices.ContainsFunc(heading.FindAllStringSubmatch(there, -1), func(h []string) bool { return anchor(h[1]) == m[2] }) {
+				t.Errorf("%s links to %s#%s, which has no such heading", page, target, m[2])
+			}
+		}
+	}
+}
+
+// anchor is how GitHub names a heading.
+func anchor(heading string) string {
+	return strings.ReplaceAll(regexp.MustCompile(`[^\p{L}\p{N}\s_-]`).ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }

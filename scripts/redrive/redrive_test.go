@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stowage-dev/stowage/scripts/deployment"
 )
 
 const (
@@ -275,7 +277,7 @@ func TestDeployedStage(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := where{outputs: file}.places(t.Context())
-	if err != nil || p.bucket != "the-bucket" || p.aws.Region != "eu-west-1" || len(p.queues) != 2 || byPath(p.aws) {
+	if err != nil || p.bucket != "the-bucket" || p.aws.Region != "eu-west-1" || len(p.queues) != 2 || deployment.ByPath(p.aws) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	sources, err := where{outputs: file}.sources(t.Context(), "")

@@ -100,6 +100,8 @@ func objects() *Entity[object.Object] {
 			{"ListObjects", "Query " + FolderIndex, "eventually consistent, by name, in pages"},
 			{"ListByState", "Query " + StateIndex, "eventually consistent, latest first, in pages"},
 			{"AllObjects", "Scan", "eventually consistent, in no order, in pages: the nightly check of the ledger"},
+			{"ObjectsFrom", "Scan", "eventually consistent, in no order, from where a page ended: the ledger's backfill"},
+			{"ObjectsOf", "BatchGetItem", "strongly consistent each: what the nightly check of the ledger looks at once more"},
 		},
 	})
 }

@@ -58,6 +58,9 @@ func schemaName(t reflect.Type, hint string) string {
 // added to them.
 func Register[I, O any](routes *Routes, op huma.Operation, codes []fault.Code, handle func(context.Context, *I) (*O, error)) {
 	if routes.whole != nil {
+		if err := checkEncodable(reflect.TypeFor[O]()); err != nil {
+			panic(fmt.Errorf("answer of %s: %w", op.OperationID, err))
+		}
 		add(routes.whole, op, codes, handle)
 		return
 	}
@@ -189,7 +192,7 @@ func codeOfStatus(status int) fault.Code {
 
 // Document returns the OpenAPI document of the operations that register adds, indented.
 // It is the same for the same code, so that a kept copy can be compared with it. It panics
-// when huma cannot make sense of an operation's types.
+// when huma cannot make sense of an operation's types, or Marshal of an answer's.
 func Document(doc huma.OpenAPI, register func(*Routes)) ([]byte, error) {
 	api := newAPI(http.NewServeMux(), *doc.Info)
 	api.OpenAPI().Tags = doc.Tags

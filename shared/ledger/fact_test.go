@@ -177,14 +177,14 @@ func heldBy(facts []ledger.Fact, class ledger.Class, span ledger.Span) ledger.Qu
 }
 
 func sums(moves []ledger.Movement, class ledger.Class, span ledger.Span) ledger.Sums {
-	s := ledger.Sums{Class: class, Basis: ledger.Measured, Span: span, Moment: new(big.Int)}
+	s := ledger.Sums{Class: class, Basis: ledger.Measured, Span: span, Opening: new(big.Int), Within: new(big.Int), Moment: new(big.Int)}
 	for _, m := range moves {
 		switch {
 		case m.Class != class || !m.At.Before(span.End):
 		case m.At.Before(span.Start):
-			s.Opening += m.Bytes
+			s.Opening.Add(s.Opening, big.NewInt(m.Bytes))
 		default:
-			s.Within += m.Bytes
+			s.Within.Add(s.Within, big.NewInt(m.Bytes))
 			s.Moment.Add(s.Moment, new(big.Int).Mul(big.NewInt(m.Bytes), big.NewInt(m.At.Sub(span.Start).Milliseconds())))
 		}
 	}

@@ -16,15 +16,16 @@ const (
 	Corrected Basis = "adjusted" // what adjustments added or took off
 )
 
-// Sums is what the books hold of one class and basis about a span of whole quarters.
+// Sums is what the books hold of one class and basis about a span of whole quarters. What
+// many entries sum up to may be more than 64 bits hold; nil is 0.
 type Sums struct {
 	Class Class
 	Basis Basis
 	Span  Span
 	// Opening is the balance in bytes when the span begins.
-	Opening int64
+	Opening *big.Int
 	// Within is the sum of the movements within the span.
-	Within int64
+	Within *big.Int
 	// Moment is the sum of each movement's bytes times the milliseconds from the span's
 	// beginning to the movement.
 	Moment *big.Int
@@ -33,7 +34,12 @@ type Sums struct {
 // Quantity returns what was held over the span: every movement counts from its own
 // millisecond on.
 func (s Sums) Quantity() Quantity {
-	total := new(big.Int).Add(big.NewInt(s.Opening), big.NewInt(s.Within))
+	total := new(big.Int)
+	for _, bytes := range []*big.Int{s.Opening, s.Within} {
+		if bytes != nil {
+			total.Add(total, bytes)
+		}
+	}
 	total.Mul(total, big.NewInt(s.Span.Duration().Milliseconds()))
 	if s.Moment != nil {
 		total.Sub(total, s.Moment)

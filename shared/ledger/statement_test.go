@@ -82,8 +82,8 @@ func TestPriceChangesWithinAPeriod(t *testing.T) {
 	}
 	var all []ledger.Sums
 	for _, s := range spans {
-		all = append(all, ledger.Sums{Class: ledger.Standard, Basis: ledger.Measured, Span: s, Opening: 1 << 30})
-		all = append(all, ledger.Sums{Class: ledger.Glacier, Basis: ledger.Corrected, Span: s, Opening: 5})
+		all = append(all, ledger.Sums{Class: ledger.Standard, Basis: ledger.Measured, Span: s, Opening: big.NewInt(1 << 30)})
+		all = append(all, ledger.Sums{Class: ledger.Glacier, Basis: ledger.Corrected, Span: s, Opening: big.NewInt(5)})
 	}
 	st := ledger.Draw("alpha", day, day.End, table, all)
 	if len(st.Lines) != 4 || st.Lines[0].Price != nil || st.Lines[2].Amount.String() != "10.000000" || st.Lines[3].Amount.String() != "30.000000" ||

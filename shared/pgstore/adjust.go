@@ -24,8 +24,8 @@ type Key struct {
 // Adjust books an adjustment once for each key, which never expires. It returns the one that
 // was booked, and whether that was before. What is taken off must be there: an adjustment
 // after which the class's balance, at the end of some quarter of an hour from its beginning
-// to its end, would be below 0 gets a Conflict error; so does one after which it would be
-// more than the books can hold.
+// to its end (to whatever comes last where it has none), would be below 0 gets a Conflict
+// error; so does one after which it would be more than the books can hold.
 //
 // The transaction is serializable: of adjustments that compete for the same bytes, those
 // win that are there for.
@@ -70,18 +70,16 @@ func adjustmentOf(ctx context.Context, q *queries.Queries, a ledger.Adjustment, 
 }
 
 func bookAdjustment(ctx context.Context, q *queries.Queries, a ledger.Adjustment, key Key) error {
-	end := a.Until
-	if end.IsZero() {
-		end = a.BookedAt
+	span := queries.BalanceBoundsParams{Workspace: a.Workspace, Class: string(a.Class), FromQuarter: ledger.QuarterOf(a.From)}
+	if !a.Until.IsZero() { // what goes on is checked against all that comes after, too
+		to := max(ledger.QuarterOf(a.Until), span.FromQuarter+1)
+		span.ToQuarter = &to
 	}
-	lowest, err := q.LowestBalance(ctx, queries.LowestBalanceParams{
-		Workspace: a.Workspace, Class: string(a.Class),
-		FromQuarter: ledger.QuarterOf(a.From), ToQuarter: max(ledger.QuarterOf(end), ledger.QuarterOf(a.From)+1),
-	})
+	bounds, err := q.BalanceBounds(ctx, span)
 	if err != nil {
-		return fmt.Errorf("find the lowest balance: %w", err)
+		return fmt.Errorf("find the lowest and the highest balance: %w", err)
 	}
-	if err := checkBalance(a, lowest); err != nil {
+	if err := checkBalance(a, bounds.Lowest, bounds.Highest); err != nil {
 		return err
 	}
 	var b bookings
@@ -95,20 +93,25 @@ func bookAdjustment(ctx context.Context, q *queries.Queries, a ledger.Adjustment
 	return b.write(ctx, q)
 }
 
-// checkBalance refuses an adjustment that takes off more than there is, or that adds more
-// than a balance of 64 bits could hold.
-func checkBalance(a ledger.Adjustment, lowest string) error {
-	balance, ok := new(big.Int).SetString(lowest, 10)
+// checkBalance refuses an adjustment that takes off more than there is at the lowest balance
+// of its time, or that adds more to the highest one than the books are to hold.
+func checkBalance(a ledger.Adjustment, lowest, highest string) error {
+	low, ok := new(big.Int).SetString(lowest, 10)
 	if !ok {
 		return fmt.Errorf("lowest balance of %s is no integer", a.Class)
 	}
-	after := new(big.Int).Add(balance, big.NewInt(a.Bytes))
+	high, ok := new(big.Int).SetString(highest, 10)
+	if !ok {
+		return fmt.Errorf("highest balance of %s is no integer", a.Class)
+	}
+	bytes := big.NewInt(a.Bytes)
+	least, most := new(big.Int).Add(low, bytes), new(big.Int).Add(high, bytes)
 	switch {
-	case a.Bytes < 0 && after.Sign() < 0:
-		return fault.New(fault.Conflict, "%s holds %s bytes at its lowest in that time, fewer than would be taken off", a.Class, balance).
-			With("lowest", balance.String()).With("bytes", a.Bytes)
-	case a.Bytes > 0 && after.Cmp(big.NewInt(ledger.MaxAdjustmentBytes)) > 0:
-		return fault.New(fault.Conflict, "%s would hold %s bytes, more than the %d that the books can hold", a.Class, after, ledger.MaxAdjustmentBytes)
+	case a.Bytes < 0 && least.Sign() < 0:
+		return fault.New(fault.Conflict, "%s holds %s bytes at its lowest in that time, fewer than would be taken off", a.Class, low).
+			With("lowest", low.String()).With("bytes", a.Bytes)
+	case a.Bytes > 0 && most.Cmp(big.NewInt(ledger.MaxAdjustmentBytes)) > 0:
+		return fault.New(fault.Conflict, "%s would hold %s bytes at its highest in that time, more than the %d that the books can hold", a.Class, most, ledger.MaxAdjustmentBytes)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/stowage-dev/stowage/shared/fault"
 	"github.com/stowage-dev/stowage/shared/ledger"
 	"github.com/stowage-dev/stowage/shared/pgstore"
@@ -58,13 +60,152 @@ func TestAdjustOnce(t *testing.T) {
 	}
 }
 
-// TestConcurrentAdjustments: of adjustments that compete for the same bytes as many are
-// booked as there are bytes for, and no more.
-func TestConcurrentAdjustments(t *testing.T) {
+// TestAdjustmentsAgainstAll: an adjustment that goes on is checked against all that comes
+// after its beginning, the present quarter of an hour and what is later included.
+func TestAdjustmentsAgainstAll(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
 	writer, db := d.Open(t, pgtest.Writer), d.Open(t, pgtest.API)
-	if _, err := writer.Book(t.Context(), []ledger.Fact{fact("alpha", "O", 1, 0, 100, ledger.Standard)}, nil); err != nil {
+	const now = 100_000_000
+	day := (24 * time.Hour).Milliseconds()
+	type step struct {
+		from, until int64 // until is 0 for none
+		bytes       int64
+		booked      bool
+	}
+	for name, tc := range map[string]struct {
+		facts []ledger.Fact
+		steps []step
+	}{
+		"what was taken off now": {
+			[]ledger.Fact{fact("", "O", 1, -5*day, 100, ledger.Standard)},
+			[]step{{now, 0, -100, true}, {now - day, 0, -100, false}, {now - day, now - 1_000_000, -100, true}, {now - day, 0, -1, false}},
+		},
+		"what was purged just now": {
+			[]ledger.Fact{fact("", "O", 1, -5*day, 100, ledger.Standard), fact("", "O", 2, now, 40, ledger.Standard)},
+			[]step{{now - day, 0, -41, false}, {now - day, 0, -40, true}, {now - 2*day, 0, -1, false}},
+		},
+		"what is purged by a clock that is ahead": {
+			[]ledger.Fact{fact("", "O", 1, -5*day, 100, ledger.Standard), fact("", "O", 2, now+day, 0, ledger.Standard)},
+			[]step{{now, 0, -1, false}, {now - day, now, -100, true}},
+		},
+		"the most that the books hold": {
+			nil,
+			[]step{
+				{now, 0, ledger.MaxAdjustmentBytes, true}, {now - day, 0, ledger.MaxAdjustmentBytes, false}, {now - day, 0, 1, false},
+				{now - day, now - 1_000_000, ledger.MaxAdjustmentBytes, true}, {now, 0, -1, true}, {now - 2*day, now - day, ledger.MaxAdjustmentBytes, true},
+				{now - day, 0, 1, false}, {now, 0, 1, true}, {now, 0, 1, false},
+			},
+		},
+		"what was added now": {
+			[]ledger.Fact{fact("", "O", 1, -5*day, 1, ledger.Standard)},
+			[]step{{now, 0, ledger.MaxAdjustmentBytes - 1, true}, {now - day, 0, 1, false}, {now - day, now - 1_000_000, ledger.MaxAdjustmentBytes, false}, {now - day, now - 1_000_000, ledger.MaxAdjustmentBytes - 1, true}},
+		},
+	} {
+		for i := range tc.facts {
+			tc.facts[i].Workspace = name
+		}
+		if _, err := writer.Book(t.Context(), tc.facts, nil); err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range tc.steps {
+			a := adjustment(fmt.Sprintf("A%d", i), s.bytes)
+			a.Workspace, a.From, a.BookedAt = name, at(s.from), at(now)
+			if s.until != 0 {
+				a.Until = at(s.until)
+			}
+			if _, _, err := db.Adjust(t.Context(), a, key(a.ID)); s.booked && err != nil || !s.booked && !fault.Is(err, fault.Conflict) {
+				t.Errorf("%s: %d: %+v: %v", name, i, s, err)
+			}
+		}
+		statementOf(t, db, name, at(-6*day), at(now+2*day))
+	}
+}
+
+// statementOf draws up a statement, which must be possible whatever was booked.
+func statementOf(tb testing.TB, db *pgstore.DB, ws string, from, until time.Time) ledger.Statement {
+	tb.Helper()
+	span := ledger.Span{Start: ledger.QuarterStart(ledger.QuarterOf(from)), End: ledger.QuarterStart(ledger.QuarterOf(until))}
+	s, err := db.Statement(tb.Context(), ws, ledger.Period{Span: span}, span.End)
+	if err != nil {
+		tb.Fatalf("statement of %s: %v", ws, err)
+	}
+	return s
+}
+
+// TestAdjustmentsLikeTheModel: an adjustment is booked if, and only if, the balance stays
+// between 0 and the bound at the end of every quarter of an hour that it touches.
+func TestAdjustmentsLikeTheModel(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	writer, db := d.Open(t, pgtest.Writer), d.Open(t, pgtest.API)
+	const quarters, quarter = 8, 900_000
+	run := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		run++
+		ws := fmt.Sprintf("run-%d", run)
+		var balance [quarters + 1]int64 // at the end of each quarter, the last from then on
+		add := func(from, until int, bytes int64) {
+			for q := from; q < until; q++ {
+				balance[q] += bytes
+			}
+		}
+		var held int64
+		for rev := range rapid.Int64Range(0, 3).Draw(rt, "facts") {
+			q, bytes := int(rev)*3, rapid.SampledFrom([]int64{0, 100, 1 << 59}).Draw(rt, "stored")
+			if _, err := writer.Book(t.Context(), []ledger.Fact{fact(ws, "O", rev+1, int64(q)*quarter, bytes, ledger.Standard)}, nil); err != nil {
+				rt.Fatal(err)
+			}
+			add(q, len(balance), bytes-held)
+			held = bytes
+		}
+		for i := range rapid.IntRange(1, 8).Draw(rt, "adjustments") {
+			a := adjustment(fmt.Sprintf("A%d", i), rapid.SampledFrom([]int64{1, 100, 1 << 59, 1 << 60, -1, -100, -1 << 59}).Draw(rt, "bytes"))
+			from := rapid.IntRange(0, quarters-1).Draw(rt, "from")
+			until := rapid.IntRange(from+1, len(balance)).Draw(rt, "until")
+			a.Workspace, a.From, a.BookedAt = ws, at(int64(from)*quarter+1), at(quarters*quarter)
+			if until < len(balance) {
+				a.Until = at(int64(until) * quarter)
+			}
+			good := true
+			for _, was := range balance[from:until] {
+				is := was + a.Bytes
+				good = good && (a.Bytes > 0 || is >= 0) && (a.Bytes < 0 || is <= ledger.MaxAdjustmentBytes)
+			}
+			if _, _, err := db.Adjust(t.Context(), a, key(a.ID)); good && err != nil || !good && !fault.Is(err, fault.Conflict) {
+				rt.Fatalf("%d bytes from %d until %d on balances of %v: %v", a.Bytes, from, until, balance, err)
+			}
+			if good {
+				add(from, until, a.Bytes)
+			}
+		}
+		statementOf(t, db, ws, at(-quarter), at(2*quarters*quarter))
+	})
+}
+
+// TestConcurrentAdjustments: of adjustments that compete for the same bytes as many are
+// booked as there are bytes for, and no more, whenever they begin.
+func TestConcurrentAdjustments(t *testing.T) {
+	t.Parallel()
+	now := adjustment("", 0).BookedAt
+	for name, from := range map[string]func(i int) time.Time{
+		"at one time":       func(int) time.Time { return at(1000) },
+		"now":               func(int) time.Time { return now },
+		"now and yesterday": func(i int) time.Time { return now.Add(time.Duration(i%2) * -24 * time.Hour) },
+		"each at its time":  func(i int) time.Time { return now.Add(time.Duration(i) * -ledger.Quarter) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			concurrentAdjustments(t, from)
+		})
+	}
+}
+
+func concurrentAdjustments(t *testing.T, from func(i int) time.Time) {
+	t.Helper()
+	d := pgtest.New(t)
+	writer, db := d.Open(t, pgtest.Writer), d.Open(t, pgtest.API)
+	if _, err := writer.Book(t.Context(), []ledger.Fact{fact("alpha", "O", 1, -200_000_000, 100, ledger.Standard)}, nil); err != nil {
 		t.Fatal(err)
 	}
 	const rivals = 20
@@ -72,7 +213,9 @@ func TestConcurrentAdjustments(t *testing.T) {
 	errs := make([]error, rivals)
 	for i := range rivals {
 		wg.Go(func() {
-			_, _, errs[i] = db.Adjust(t.Context(), adjustment(fmt.Sprintf("A%02d", i), -30), key(fmt.Sprintf("k%02d", i)))
+			a := adjustment(fmt.Sprintf("A%02d", i), -30)
+			a.From = from(i)
+			_, _, errs[i] = db.Adjust(t.Context(), a, key(a.ID))
 		})
 	}
 	wg.Wait()

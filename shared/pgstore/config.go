@@ -65,10 +65,9 @@ type Config struct {
 	// request at a time.
 	MaxConns int32
 	// Patience bounds a transaction with all its repetitions where the context ends
-	// later. 0: 10 s.
+	// later. 0: 10 s, in which a database does not wake up: see WakePatience.
 	Patience time.Duration
-	// ConnectTimeout bounds one attempt to connect, and so how long a database that wakes
-	// up from 0 ACU is waited for. 0: 5 s.
+	// ConnectTimeout bounds one attempt to connect. 0: 5 s.
 	ConnectTimeout time.Duration
 }
 
@@ -80,6 +79,20 @@ const (
 	connJitter  = 2 * time.Minute
 	connIdle    = 4 * time.Minute
 	healthCheck = time.Minute
+)
+
+// pingTimeout bounds the look at a connection that was idle for a second before it is used.
+// A flow that died silently, by a failover or while the function was frozen, answers
+// nothing: without this bound the look would take the whole patience. Within a region an
+// answer takes a millisecond.
+const pingTimeout = time.Second
+
+// For whoever may wait until a database has woken up from 0 ACU, which takes about 15 s, and
+// 30 s or longer after a day of sleep: two attempts to connect, and time for the work.
+// https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html
+const (
+	WakePatience       = 45 * time.Second
+	WakeConnectTimeout = 20 * time.Second
 )
 
 const (
@@ -124,6 +137,7 @@ func (c Config) poolConfig(host string) (*pgxpool.Config, error) {
 	pool.MaxConnLifetime, pool.MaxConnLifetimeJitter = connAge, connJitter
 	pool.MaxConnIdleTime = connIdle
 	pool.HealthCheckPeriod = healthCheck
+	pool.PingTimeout = pingTimeout
 	pool.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {
 		password, err := c.Password(ctx, address, c.User)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"strconv"
 	"time"
 
 	"github.com/stowage-dev/stowage/shared/ledger"
@@ -29,19 +28,23 @@ type Entry struct {
 	BookedAt time.Time
 }
 
+// mostWalked is how many entries a page reads at most to find those that match: some 20 ms.
+const mostWalked = 20_000
+
 // Entries lists entries, the last booked first, and where the next page begins: 0 when
-// there is none. before is where the page begins, 0 for the first.
+// there is none. before is where the page begins, 0 for the first. A page of entries that
+// are few among others may hold fewer than limit, or none, before the end.
 func (db *DB) Entries(ctx context.Context, workspace string, f EntryFilter, before int64, limit int) (page []Entry, next int64, err error) {
 	if before <= 0 {
 		before = math.MaxInt64
 	}
 	t := transaction{name: "Entries", single: true, workspaces: []string{workspace}}
 	t.do = func(ctx context.Context, q *queries.Queries) error {
-		rows, err := listEntries(ctx, q, workspace, f, before, limit+1)
+		rows, walked, err := listEntries(ctx, q, workspace, f, before, limit+1)
 		if err != nil {
 			return err
 		}
-		page, next = make([]Entry, 0, len(rows)), 0
+		page, next = make([]Entry, 0, len(rows)), walked
 		for i, r := range rows {
 			if i == limit {
 				next = page[limit-1].ID
@@ -60,26 +63,52 @@ func (db *DB) Entries(ctx context.Context, workspace string, f EntryFilter, befo
 	return page, next, db.read(ctx, t)
 }
 
-func listEntries(ctx context.Context, q *queries.Queries, workspace string, f EntryFilter, before int64, rows int) ([]*queries.StowageEntry, error) {
-	all := queries.ListEntriesParams{
-		Workspace: workspace, Before: before, Page: int32(rows),
-		Account: optional(string(f.Account)), Class: optional(string(f.Class)), After: optionalTime(f.From), Until: optionalTime(f.Until),
-	}
-	if f.Object == "" {
-		found, err := q.ListEntries(ctx, all)
+// listEntries returns the first entries that match, and the last one that was read where
+// there may be more behind it.
+func listEntries(ctx context.Context, q *queries.Queries, workspace string, f EntryFilter, before int64, rows int) (found []*queries.StowageEntry, walked int64, err error) {
+	switch {
+	case f.Object != "":
+		found, err = q.ListEntriesOfObject(ctx, queries.ListEntriesOfObjectParams{
+			Workspace: workspace, Object: f.Object, Before: before, Page: int32(rows),
+			Account: optional(string(f.Account)), Class: optional(string(f.Class)), After: optionalTime(f.From), Until: optionalTime(f.Until),
+		})
 		if err != nil {
-			return nil, fmt.Errorf("list entries: %w", err)
+			return nil, 0, fmt.Errorf("list entries of an object: %w", err)
 		}
-		return found, nil
+		return found, 0, nil
+	case f != EntryFilter{}:
+		return filterEntries(ctx, q, workspace, f, before, rows)
 	}
-	found, err := q.ListEntriesOfObject(ctx, queries.ListEntriesOfObjectParams{
-		Workspace: all.Workspace, Object: f.Object, Before: all.Before, Page: all.Page,
-		Account: all.Account, Class: all.Class, After: all.After, Until: all.Until,
+	found, err = q.ListEntries(ctx, queries.ListEntriesParams{Workspace: workspace, Before: before, Page: int32(rows)})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list entries: %w", err)
+	}
+	return found, 0, nil
+}
+
+// filterEntries walks the entries of a class, the adjustments, or all of a workspace: what
+// an index holds by id. What else is asked for is picked from those.
+func filterEntries(ctx context.Context, q *queries.Queries, workspace string, f EntryFilter, before int64, rows int) (found []*queries.StowageEntry, walked int64, err error) {
+	list, err := q.FilterEntries(ctx, queries.FilterEntriesParams{
+		Workspace: workspace, Before: before, Page: int32(rows), Walk: mostWalked,
+		Class: optional(string(f.Class)), Adjustments: f.Account == ledger.Adjusted || f.Account == ledger.Allowance,
+		Account: optional(string(f.Account)), After: optionalTime(f.From), Until: optionalTime(f.Until),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list entries of an object: %w", err)
+		return nil, 0, fmt.Errorf("filter entries: %w", err)
 	}
-	return found, nil
+	for _, r := range list {
+		if r.Cut {
+			walked = r.ID
+		}
+		if r.Matches {
+			found = append(found, &queries.StowageEntry{
+				ID: r.ID, Workspace: r.Workspace, Journal: r.Journal, Account: r.Account, Class: r.Class,
+				Object: r.Object, At: r.At, Bytes: r.Bytes, BookedAt: r.BookedAt,
+			})
+		}
+	}
+	return found, walked, nil
 }
 
 // Statement draws up what a workspace held over a period, up to a time, and what it costs.
@@ -127,15 +156,16 @@ func sumSpans(ctx context.Context, q *queries.Queries, workspace string, spans [
 	}
 	sums := make([]ledger.Sums, len(rows))
 	for i, r := range rows {
-		sums[i] = ledger.Sums{Class: ledger.Class(r.Class), Basis: ledger.Basis(r.Basis), Span: spans[r.Span], Moment: new(big.Int)}
-		if sums[i].Opening, err = strconv.ParseInt(r.Opening, 10, 64); err != nil {
-			return nil, fmt.Errorf("balance of %s: %w", r.Class, err)
-		}
-		if sums[i].Within, err = strconv.ParseInt(r.Within, 10, 64); err != nil {
-			return nil, fmt.Errorf("movements of %s: %w", r.Class, err)
-		}
-		if _, ok := sums[i].Moment.SetString(r.Moment, 10); !ok {
-			return nil, fmt.Errorf("moment of %s is no integer", r.Class)
+		sums[i] = ledger.Sums{Class: ledger.Class(r.Class), Basis: ledger.Basis(r.Basis), Span: spans[r.Span]}
+		for _, sum := range []struct {
+			what, text string
+			into       **big.Int
+		}{{"balance", r.Opening, &sums[i].Opening}, {"movements", r.Within, &sums[i].Within}, {"moment", r.Moment, &sums[i].Moment}} {
+			n, ok := new(big.Int).SetString(sum.text, 10)
+			if !ok {
+				return nil, fmt.Errorf("%s of %s is no integer", sum.what, r.Class)
+			}
+			*sum.into = n
 		}
 	}
 	return sums, nil

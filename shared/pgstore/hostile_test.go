@@ -268,6 +268,118 @@ func TestDatabaseThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// forwarder passes TCP connections on. Frozen, those that there are stay open and say nothing
+// any more, as after a failover or for a function that was frozen; new ones are passed on.
+type forwarder struct {
+	listener net.Listener
+	to       string
+
+	mu    sync.Mutex
+	conns []net.Conn
+	stop  chan struct{} // closed: what has begun passes nothing on any more
+}
+
+func newForwarder(tb testing.TB, to string) *forwarder {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	f := &forwarder{listener: l, to: to, stop: make(chan struct{})}
+	go f.accept()
+	tb.Cleanup(f.close)
+	return f
+}
+
+func (f *forwarder) close() {
+	_ = f.listener.Close()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.conns {
+		_ = c.Close()
+	}
+}
+
+func (f *forwarder) accept() {
+	for {
+		client, err := f.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", f.to)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		f.mu.Lock()
+		f.conns = append(f.conns, client, server)
+		stop := f.stop
+		f.mu.Unlock()
+		go pump(client, server, stop)
+		go pump(server, client, stop)
+	}
+}
+
+func (f *forwarder) freeze() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.stop)
+	f.stop = make(chan struct{})
+}
+
+// pump passes bytes on until it is stopped, and swallows them from then on.
+func pump(to, from net.Conn, stop chan struct{}) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		select {
+		case <-stop:
+			if err != nil {
+				return
+			}
+			continue
+		default:
+		}
+		if n > 0 {
+			if _, werr := to.Write(buffer[:n]); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			_ = to.Close()
+			return
+		}
+	}
+}
+
+// TestSilentlyDeadConnection: a connection whose flow died while it was idle is given up
+// within a second or so, and the call gets through on another one.
+func TestSilentlyDeadConnection(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	direct := d.Config(pgtest.API)
+	f := newForwarder(t, net.JoinHostPort(direct.Host, direct.Port))
+	cfg := direct
+	cfg.Host = f.listener.Addr().String()
+	cfg.MaxConns, cfg.Patience = 2, time.Minute // as many as a function has
+	db := pgtest.Open(t, cfg)
+	defer f.close() // before the pool closes, which waits for an answer to its farewell
+	read := func() time.Duration {
+		t.Helper()
+		begun := time.Now()
+		if _, _, err := db.Entries(t.Context(), "alpha", pgstore.EntryFilter{}, 0, 10); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(begun)
+	}
+	read()
+	time.Sleep(1100 * time.Millisecond) // what was used within the last second is not looked at
+	f.freeze()
+	if took := read(); took > cfg.Patience/4 {
+		t.Errorf("it took %s", took)
+	}
+}
+
 // TestThroughAPooler: a pooler in transaction mode, which refuses session state, serves all.
 func TestThroughAPooler(t *testing.T) {
 	t.Parallel()

@@ -68,6 +68,10 @@ func (a arg) value(tb testing.TB, workspace string) any {
 		var v []string
 		decode(&v)
 		return v
+	case "bool":
+		var v bool
+		decode(&v)
+		return v
 	case "int32":
 		var v int32
 		decode(&v)
@@ -145,7 +149,7 @@ func record(t *testing.T, version int64) []sent {
 	must(t, err)
 	_, err = writer.Book(ctx, []ledger.Fact{fact(ws, "O1", 2, 1_000_000, 700, ledger.Standard)}, nil)
 	must(t, err)
-	for _, f := range []pgstore.EntryFilter{{}, {Object: "O1", Account: ledger.Stored, Class: ledger.Standard, From: at(0), Until: at(1e9)}} {
+	for _, f := range []pgstore.EntryFilter{{}, {Class: ledger.Standard, From: at(0)}, {Account: ledger.Adjusted}, {Object: "O1", Account: ledger.Stored, Class: ledger.Standard, From: at(0), Until: at(1e9)}} {
 		_, _, err = api.Entries(ctx, ws, f, 0, 10)
 		must(t, err)
 	}
@@ -327,6 +331,31 @@ func replay(t *testing.T, d *pgtest.Database, recorded []sent, workspace string)
 		if err := rows.Err(); err != nil {
 			t.Fatalf("%s\n%v", s.SQL, err)
 		}
+	}
+}
+
+// TestMigrationThatWasInterrupted: what was built in part is built anew.
+func TestMigrationThatWasInterrupted(t *testing.T) {
+	t.Parallel()
+	const version = 3 // runs outside a transaction
+	d := pgtest.NewAt(t, pgtest.Shared(), version)
+	admin := d.Admin(t)
+	for _, sql := range []string{
+		"DELETE FROM public.goose_db_version WHERE version_id = 3",
+		"UPDATE pg_index SET indisvalid = false, indisready = false WHERE indexrelid = 'stowage.entries_of_class'::regclass",
+		"DROP INDEX stowage.entries_of_adjustments",
+	} {
+		_, err := admin.Exec(t.Context(), sql)
+		must(t, err)
+	}
+	result, err := migrate.To(t.Context(), d.Config(pgtest.Master), slog.New(slog.DiscardHandler), version)
+	if err != nil || result.From != version-1 || result.To != version {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	var good int
+	must(t, admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_index WHERE indrelid = 'stowage.entries'::regclass AND indisvalid AND indisready").Scan(&good))
+	if good != 4 {
+		t.Errorf("%d indexes of the entries are good, want 4", good)
 	}
 }
 

@@ -3,16 +3,21 @@
 // object what the catalog says.
 //
 // The catalog goes on while it is read, and events are under way: what has changed within
-// the last hour is left for the next night. A difference is a metric, on which there is an
-// alarm, and a log line that names the object; docs/ledger.md says what to do about it.
+// the last hour is left for the next night, and what seems to differ is looked at once more,
+// strongly consistent, before it is reported. A difference is a metric, on which there is an
+// alarm, and a log line that names the object; docs/runbooks/ledger.md says what to do.
+//
+// Both sides are read page by page: what a check holds in memory grows with the number of
+// workspaces, and not with that of their objects. One that does not come to its end in time
+// says how far it came, which is a metric with an alarm too.
+//
+// It needs dynamodb:Scan and dynamodb:BatchGetItem on the catalog's table.
 package ledgercheck
 
 import (
 	"context"
 	"iter"
 	"log/slog"
-	"math/big"
-	"slices"
 	"time"
 
 	"github.com/stowage-dev/stowage/shared/boot"
@@ -46,6 +51,9 @@ type Books interface {
 type Catalog interface {
 	// AllObjects yields every object in pages.
 	AllObjects(ctx context.Context) iter.Seq2[[]object.Object, error]
+	// ObjectsOf returns, of the objects that are named, those that there are, strongly
+	// consistent.
+	ObjectsOf(ctx context.Context, named []object.Object) ([]object.Object, error)
 }
 
 // Parts is what a Handler works with.
@@ -60,6 +68,9 @@ type Parts struct {
 	// Recheck is how long an object that only the ledger knows is waited for: of one that
 	// was just purged the event is under way. 0: 1 min.
 	Recheck time.Duration
+	// Reserve is how long before the context's deadline the check ends by itself, to say how
+	// far it came. 0: 30 s.
+	Reserve time.Duration
 }
 
 // Handler checks the ledger. It is safe for concurrent use.
@@ -73,54 +84,109 @@ func New(p Parts) *Handler {
 	if p.Recheck == 0 {
 		p.Recheck = time.Minute
 	}
+	if p.Reserve == 0 {
+		p.Reserve = 30 * time.Second
+	}
 	return &Handler{p}
 }
 
 // Report is what the check found.
 type Report struct {
-	Objects     int `json:"objects"`     // that the catalog holds
+	Objects     int `json:"objects"`     // of the catalog that were looked at
 	Unsettled   int `json:"unsettled"`   // of these: changed too lately to be compared
+	Held        int `json:"held"`        // objects of the ledger that were looked up in the catalog
 	Imbalances  int `json:"imbalances"`  // of the ledger within itself
 	Differences int `json:"differences"` // between ledger and catalog
+	// Incomplete is at what the check was when its time was over; empty when it came to its
+	// end. What it had not come to then may differ, too.
+	Incomplete Phase `json:"incomplete,omitempty"`
 }
+
+// Phase is a part of the check.
+type Phase string
+
+// The parts of the check, in their order.
+const (
+	Balancing Phase = "balances" // the ledger against itself
+	Comparing Phase = "objects"  // the catalog's objects against the ledger
+	Orphaned  Phase = "orphans"  // the ledger's objects against the catalog
+)
 
 // shown is how many differences are logged one by one.
 const shown = 100
 
 // Handle checks the ledger, whatever the event is.
 func (h *Handler) Handle(ctx context.Context, _ map[string]any) (Report, error) {
-	c := &check{Handler: h, settled: h.Now().Add(-h.Settle), catalog: map[string]*big.Int{}}
-	if err := c.imbalances(ctx); err != nil {
-		return Report{}, err
+	work, cancel := h.limit(ctx)
+	defer cancel()
+	c := &check{Handler: h, settled: h.Now().Add(-h.Settle), explained: totals{}}
+	if err := c.run(work); err != nil {
+		if ctx.Err() != nil || work.Err() == nil {
+			return Report{}, err
+		}
+		c.report.Incomplete = c.phase
 	}
-	if err := c.objects(ctx); err != nil {
-		return Report{}, err
-	}
-	if err := c.orphans(ctx); err != nil {
-		return Report{}, err
-	}
-	h.Metrics.Add("LedgerImbalance", c.report.Imbalances)
-	h.Metrics.Add("LedgerDifferences", c.report.Differences)
-	h.Metrics.Add("LedgerObjectsChecked", c.report.Objects)
-	h.Metrics.Add("LedgerObjectsUnsettled", c.report.Unsettled)
-	level := slog.LevelInfo
-	if c.report.Imbalances+c.report.Differences > 0 {
-		level = slog.LevelError
-	}
-	h.Log.LogAttrs(ctx, level, "ledger checked",
-		slog.Int("objects", c.report.Objects), slog.Int("unsettled", c.report.Unsettled),
-		slog.Int("imbalances", c.report.Imbalances), slog.Int("differences", c.report.Differences))
+	c.tell(ctx)
 	return c.report, nil
+}
+
+// limit ends the work a while before the context ends.
+func (h *Handler) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, limited := ctx.Deadline()
+	if !limited {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-h.Reserve))
 }
 
 // check is one run.
 type check struct {
 	*Handler
 	settled time.Time
+	phase   Phase
 	report  Report
-	// catalog is what the ledger says of the catalog's objects, by workspace: what it holds
-	// beyond that belongs to objects that the catalog does not know.
-	catalog map[string]*big.Int
+	// explained is what the ledger says of the catalog's objects, by workspace: what it
+	// holds beyond that belongs to objects that the catalog does not know.
+	explained totals
+}
+
+func (c *check) run(ctx context.Context) error {
+	for _, part := range []struct {
+		phase Phase
+		run   func(context.Context) error
+	}{{Balancing, c.imbalances}, {Comparing, c.objects}, {Orphaned, c.orphans}} {
+		c.phase = part.phase
+		if err := part.run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell reports what was found, as metrics and as a line of the log.
+func (c *check) tell(ctx context.Context) {
+	incomplete := 0
+	if c.report.Incomplete != "" {
+		incomplete = 1
+	}
+	c.Metrics.Add("LedgerImbalance", c.report.Imbalances)
+	c.Metrics.Add("LedgerDifferences", c.report.Differences)
+	c.Metrics.Add("LedgerObjectsChecked", c.report.Objects)
+	c.Metrics.Add("LedgerObjectsUnsettled", c.report.Unsettled)
+	c.Metrics.Add("LedgerCheckIncomplete", incomplete)
+	attrs := []slog.Attr{
+		slog.Int("objects", c.report.Objects), slog.Int("unsettled", c.report.Unsettled), slog.Int("held", c.report.Held),
+		slog.Int("imbalances", c.report.Imbalances), slog.Int("differences", c.report.Differences),
+	}
+	level := slog.LevelInfo
+	if c.report.Imbalances+c.report.Differences > 0 {
+		level = slog.LevelError
+	}
+	if incomplete > 0 {
+		c.Log.LogAttrs(ctx, slog.LevelError, "ledger not checked to the end: the time was over", append(attrs, slog.String("at", string(c.phase)))...)
+		return
+	}
+	c.Log.LogAttrs(ctx, level, "ledger checked", attrs...)
 }
 
 func (c *check) imbalances(ctx context.Context) error {
@@ -133,180 +199,6 @@ func (c *check) imbalances(ctx context.Context) error {
 		c.Log.LogAttrs(ctx, slog.LevelError, "ledger does not agree with itself",
 			slog.String("workspace", i.Workspace), slog.String("class", string(i.Class)), slog.String("what", i.What),
 			slog.String("one", i.A), slog.String("other", i.B))
-	}
-	return nil
-}
-
-// lookups is how many objects are asked for at once.
-const lookups = 500
-
-// objects compares what the catalog says of each object with what the ledger says.
-func (c *check) objects(ctx context.Context) error {
-	for page, err := range c.Catalog.AllObjects(ctx) {
-		if err != nil {
-			return err
-		}
-		for some := range slices.Chunk(page, lookups) {
-			if err := c.compare(ctx, some); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (c *check) compare(ctx context.Context, objects []object.Object) error {
-	ids := make([]pgstore.ObjectID, len(objects))
-	for i, o := range objects {
-		ids[i] = pgstore.ObjectID{Workspace: o.Workspace, ID: o.ID}
-	}
-	held, err := c.Books.Holdings(ctx, ids)
-	if err != nil {
-		return err
-	}
-	for i, o := range objects {
-		c.report.Objects++
-		f, known := held[ids[i]]
-		c.count(o.Workspace, f.Bytes)
-		if o.UpdatedAt.After(c.settled) || known && f.At.After(c.settled) {
-			c.report.Unsettled++
-			continue
-		}
-		if want := expected(o); !known || f.Rev != want.Rev || f.Bytes != want.Bytes || f.Bytes > 0 && f.Class != want.Class {
-			c.differ(ctx, "ledger and catalog differ", want, f)
-		}
-	}
-	return nil
-}
-
-func (c *check) count(workspace string, bytes int64) {
-	sum := c.catalog[workspace]
-	if sum == nil {
-		sum = new(big.Int)
-		c.catalog[workspace] = sum
-	}
-	sum.Add(sum, big.NewInt(bytes))
-}
-
-// expected is the fact that the ledger should have of an object.
-func expected(o object.Object) ledger.Fact {
-	class, err := ledger.ParseClass(o.StorageClass)
-	if err != nil {
-		class = ledger.Class(o.StorageClass) // which no fact has
-	}
-	f := ledger.Fact{Workspace: o.Workspace, Object: o.ID, Rev: o.Rev, At: o.UpdatedAt, Class: class, Bytes: o.Stored}
-	if o.State == object.Rejected {
-		f.Bytes = 0
-	}
-	return f
-}
-
-func (c *check) differ(ctx context.Context, message string, catalog, books ledger.Fact) {
-	c.report.Differences++
-	if c.report.Differences > shown {
-		return
-	}
-	//nolint:sloglint // one of two constants
-	c.Log.LogAttrs(ctx, slog.LevelError, message,
-		slog.String("workspace", catalog.Workspace), slog.String("object", catalog.Object),
-		slog.Int64("catalogRev", catalog.Rev), slog.Int64("ledgerRev", books.Rev),
-		slog.Int64("catalogBytes", catalog.Bytes), slog.Int64("ledgerBytes", books.Bytes),
-		slog.String("catalogClass", string(catalog.Class)), slog.String("ledgerClass", string(books.Class)))
-}
-
-// orphans looks for objects that hold bytes in the ledger and are not in the catalog, in the
-// workspaces of which the ledger holds more than its objects explain.
-func (c *check) orphans(ctx context.Context) error {
-	totals, err := c.Books.Totals(ctx)
-	if err != nil {
-		return err
-	}
-	suspects := map[string]bool{}
-	for ws, total := range totals {
-		explained := c.catalog[ws]
-		if explained == nil {
-			explained = new(big.Int)
-		}
-		if total.Bytes.Cmp(explained) != 0 {
-			suspects[ws] = true
-		}
-	}
-	if len(suspects) == 0 {
-		return nil
-	}
-	known, err := c.known(ctx, suspects)
-	if err != nil {
-		return err
-	}
-	var lone []ledger.Fact
-	for ws := range suspects {
-		if lone, err = c.lone(ctx, ws, known, lone); err != nil {
-			return err
-		}
-	}
-	return c.confirm(ctx, lone)
-}
-
-// known reads the catalog once more, for the ids of some workspaces' objects.
-func (c *check) known(ctx context.Context, workspaces map[string]bool) (map[pgstore.ObjectID]bool, error) {
-	ids := map[pgstore.ObjectID]bool{}
-	for page, err := range c.Catalog.AllObjects(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range page {
-			if workspaces[o.Workspace] {
-				ids[pgstore.ObjectID{Workspace: o.Workspace, ID: o.ID}] = true
-			}
-		}
-	}
-	return ids, nil
-}
-
-// lone appends the facts of objects of a workspace that hold bytes and are not known.
-func (c *check) lone(ctx context.Context, ws string, known map[pgstore.ObjectID]bool, found []ledger.Fact) ([]ledger.Fact, error) {
-	after := ""
-	for {
-		facts, err := c.Books.HeldAfter(ctx, ws, after, lookups)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range facts {
-			if !known[pgstore.ObjectID{Workspace: ws, ID: f.Object}] && !f.At.After(c.settled) {
-				found = append(found, f)
-			}
-		}
-		if len(facts) < lookups {
-			return found, nil
-		}
-		after = facts[len(facts)-1].Object
-	}
-}
-
-// confirm waits, and reports those that still hold bytes.
-func (c *check) confirm(ctx context.Context, lone []ledger.Fact) error {
-	if len(lone) == 0 {
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(c.Recheck):
-	}
-	for some := range slices.Chunk(lone, lookups) {
-		ids := make([]pgstore.ObjectID, len(some))
-		for i, f := range some {
-			ids[i] = pgstore.ObjectID{Workspace: f.Workspace, ID: f.Object}
-		}
-		held, err := c.Books.Holdings(ctx, ids)
-		if err != nil {
-			return err
-		}
-		for i, f := range some {
-			if now := held[ids[i]]; now.Bytes > 0 && now.Rev == f.Rev {
-				c.differ(ctx, "ledger holds an object that the catalog does not", ledger.Fact{Workspace: f.Workspace, Object: f.Object}, now)
-			}
-		}
 	}
 	return nil
 }

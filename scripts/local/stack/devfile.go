@@ -22,12 +22,14 @@ type DevFile struct {
 	// DeadLetterQueues, by their URLs, the messages that other queues do.
 	DeadLetterBucket string   `json:"deadLetterBucket"`
 	DeadLetterQueues []string `json:"deadLetterQueues"`
-	Table            string   `json:"table"`
-	S3Endpoint       string   `json:"s3Endpoint"`
-	DynamoDBEndpoint string   `json:"dynamodbEndpoint"`
-	AccessKeyID      string   `json:"accessKeyId"`
-	SecretAccessKey  string   `json:"secretAccessKey"`
-	Region           string   `json:"region"`
+	// Queues are the URLs of all queues, by the paths of their constructs.
+	Queues           map[string]string `json:"queues"`
+	Table            string            `json:"table"`
+	S3Endpoint       string            `json:"s3Endpoint"`
+	DynamoDBEndpoint string            `json:"dynamodbEndpoint"`
+	AccessKeyID      string            `json:"accessKeyId"`
+	SecretAccessKey  string            `json:"secretAccessKey"`
+	Region           string            `json:"region"`
 	// Databases are the commands that connect to each database as its master user: by its
 	// socket, which asks whoever may open it for nothing.
 	Databases []string `json:"databases,omitempty"`
@@ -48,7 +50,7 @@ type DevFile struct {
 func (s *Stack) Dev(tokens map[string]string) DevFile {
 	return DevFile{
 		APIURL: s.APIURL(), Tokens: tokens, Bucket: s.contentBucket(), Table: s.catalogTable(),
-		DeadLetterBucket: s.deadLetterBucket(), DeadLetterQueues: s.deadLetterQueues(),
+		DeadLetterBucket: s.deadLetterBucket(), DeadLetterQueues: s.deadLetterQueues(), Queues: s.queues(),
 		S3Endpoint: s.GatewayURL(), DynamoDBEndpoint: s.GatewayURL(), Region: s.region,
 		AccessKeyID: s.admin.AccessKeyID, SecretAccessKey: s.admin.SecretAccessKey,
 		ConsoleURL: s.ConsoleURL(), ConsoleToken: s.console.Token(), Events: s.state.events(), TokenURL: s.Issuer.URL() + "/token", PID: os.Getpid(),
@@ -92,6 +94,14 @@ func (s *Stack) deadLetterQueues() []string {
 		if slices.ContainsFunc(s.Model.Queues, redrives) {
 			urls = append(urls, q.URL)
 		}
+	}
+	return urls
+}
+
+func (s *Stack) queues() map[string]string {
+	urls := map[string]string{}
+	for _, q := range s.Model.Queues {
+		urls[q.ConstructPath] = q.URL
 	}
 	return urls
 }

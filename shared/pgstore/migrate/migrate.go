@@ -1,4 +1,5 @@
-// Package migrate brings the schema of the relational store up to date.
+// Package migrate brings the schema of the relational store up to date, and rotates the key
+// of the API's cursors.
 //
 // It connects to the cluster, not to the proxy: the advisory lock that keeps two
 // migrations from running at once belongs to a session.
@@ -53,21 +54,43 @@ func Run(ctx context.Context, cfg pgstore.Config, log *slog.Logger) (Result, err
 
 // To is Run up to one version of the schema.
 func To(ctx context.Context, cfg pgstore.Config, log *slog.Logger, version int64) (Result, error) {
+	var result Result
+	err := connected(ctx, cfg, log, func(db *sql.DB) error {
+		var err error
+		if result, err = migrate(ctx, db, log, version); err != nil {
+			return err
+		}
+		result.NewCursorKey, err = rotate(ctx, db)
+		return err
+	})
+	return result, err
+}
+
+// Rotate makes a new cursor key when the newest is over 30 days old, keeps the newest two,
+// and tells whether it made one. It changes nothing else, and is safe to run any number of
+// times, and at the same time.
+func Rotate(ctx context.Context, cfg pgstore.Config, log *slog.Logger) (bool, error) {
+	var rotated bool
+	err := connected(ctx, cfg, log, func(db *sql.DB) error {
+		var err error
+		rotated, err = rotate(ctx, db)
+		return err
+	})
+	return rotated, err
+}
+
+// connected runs do with the database, once it takes connections.
+func connected(ctx context.Context, cfg pgstore.Config, log *slog.Logger, do func(*sql.DB) error) error {
 	conn, before, err := cfg.Connector()
 	if err != nil {
-		return Result{}, err
+		return err
 	}
 	db := stdlib.OpenDB(*conn, stdlib.OptionBeforeConnect(before))
 	defer func() { _ = db.Close() }()
 	if err := await(ctx, db, log); err != nil {
-		return Result{}, err
+		return err
 	}
-	result, err := migrate(ctx, db, log, version)
-	if err != nil {
-		return Result{}, err
-	}
-	result.NewCursorKey, err = rotate(ctx, db)
-	return result, err
+	return do(db)
 }
 
 // await connects, and tries again for a while.
@@ -122,6 +145,10 @@ func migrate(ctx context.Context, db *sql.DB, log *slog.Logger, version int64) (
 	return Result{From: from, To: to}, nil
 }
 
+// lockKeys lets one rotation after another look at the keys, and everybody read them: of two
+// at once each would make a key, and the one before both would be dropped.
+const lockKeys = "LOCK TABLE stowage.cursor_keys IN SHARE ROW EXCLUSIVE MODE"
+
 // rotate makes a new cursor key when there is none that is young enough.
 func rotate(ctx context.Context, db *sql.DB) (bool, error) {
 	secret := make([]byte, keyBytes)
@@ -140,6 +167,9 @@ func rotate(ctx context.Context, db *sql.DB) (bool, error) {
 			return errors.New("the driver is not pgx")
 		}
 		return pgx.BeginFunc(ctx, c.Conn(), func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, lockKeys); err != nil {
+				return fmt.Errorf("lock the cursor keys: %w", err)
+			}
 			q := queries.New(tx)
 			var err error
 			if added, err = q.AddCursorKey(ctx, queries.AddCursorKeyParams{Secret: secret, MostDays: keyDays}); err != nil || added == 0 {

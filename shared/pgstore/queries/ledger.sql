@@ -51,13 +51,31 @@ DO UPDATE SET bytes = q.bytes + excluded.bytes, moment = q.moment + excluded.mom
 -- name: ListEntries :many
 SELECT id, workspace, journal, account, class, object, at, bytes, booked_at
 FROM stowage.entries
-WHERE workspace = @workspace
-	AND id < @before::bigint
-	AND (sqlc.narg('account')::text IS NULL OR account = sqlc.narg('account'))
-	AND (sqlc.narg('class')::text IS NULL OR class = sqlc.narg('class'))
-	AND (sqlc.narg('after')::timestamptz IS NULL OR at >= sqlc.narg('after'))
-	AND (sqlc.narg('until')::timestamptz IS NULL OR at < sqlc.narg('until'))
+WHERE workspace = @workspace AND id < @before::bigint
 ORDER BY id DESC
+LIMIT @page;
+
+-- name: FilterEntries :many
+SELECT f.id, f.workspace, f.journal, f.account, f.class, f.object, f.at, f.bytes, f.booked_at, f.matches,
+	(f.place = @walk::int)::boolean AS cut
+FROM (
+	SELECT w.id, w.workspace, w.journal, w.account, w.class, w.object, w.at, w.bytes, w.booked_at, w.place,
+		((sqlc.narg('account')::text IS NULL OR w.account = sqlc.narg('account'))
+			AND (sqlc.narg('after')::timestamptz IS NULL OR w.at >= sqlc.narg('after'))
+			AND (sqlc.narg('until')::timestamptz IS NULL OR w.at < sqlc.narg('until')))::boolean AS matches
+	FROM (
+		SELECT e.id, e.workspace, e.journal, e.account, e.class, e.object, e.at, e.bytes, e.booked_at,
+			row_number() OVER (ORDER BY e.id DESC) AS place
+		FROM stowage.entries e
+		WHERE e.workspace = @workspace AND e.id < @before::bigint
+			AND (sqlc.narg('class')::text IS NULL OR e.class = sqlc.narg('class'))
+			AND (NOT @adjustments::boolean OR e.account IN ('adjusted', 'allowance'))
+		ORDER BY e.id DESC
+		LIMIT @walk::int
+	) AS w
+) AS f
+WHERE f.matches OR f.place = @walk::int
+ORDER BY f.id DESC
 LIMIT @page;
 
 -- name: ListEntriesOfObject :many
@@ -93,21 +111,21 @@ WHERE workspace = @workspace AND booked_by = @booked_by AND key = @key;
 INSERT INTO stowage.adjustments (workspace, id, class, bytes, from_at, until_at, reason, booked_by, booked_at, key, request)
 VALUES (@workspace, @id, @class, @bytes, @from_at, sqlc.narg('until_at'), @reason, @booked_by, @booked_at, @key, @request);
 
--- name: LowestBalance :one
-SELECT least(min(b.balance), CASE WHEN EXISTS (
-	SELECT FROM stowage.quarters e
-	WHERE e.workspace = @workspace AND e.class = @class AND e.quarter <= @from_quarter::bigint
-) THEN NULL ELSE 0 END)::text AS lowest
+-- name: BalanceBounds :one
+SELECT least(min(b.balance), s.none)::text AS lowest, greatest(max(b.balance), s.none)::text AS highest
 FROM (
+	SELECT max(e.quarter) AS quarter, CASE WHEN count(*) = 0 THEN 0 END AS none
+	FROM stowage.quarters e
+	WHERE e.workspace = @workspace AND e.class = @class AND e.quarter <= @from_quarter::bigint
+) AS s
+LEFT JOIN (
 	SELECT q.quarter, sum(sum(q.bytes)) OVER (ORDER BY q.quarter) AS balance
 	FROM stowage.quarters q
-	WHERE q.workspace = @workspace AND q.class = @class AND q.quarter < @to_quarter::bigint
+	WHERE q.workspace = @workspace AND q.class = @class
+		AND (sqlc.narg('to_quarter')::bigint IS NULL OR q.quarter < sqlc.narg('to_quarter'))
 	GROUP BY q.quarter
-) AS b
-WHERE b.quarter >= coalesce((
-	SELECT max(e.quarter) FROM stowage.quarters e
-	WHERE e.workspace = @workspace AND e.class = @class AND e.quarter <= @from_quarter::bigint
-), @from_quarter::bigint);
+) AS b ON b.quarter >= coalesce(s.quarter, @from_quarter::bigint)
+GROUP BY s.none;
 
 -- name: CursorKeys :many
 SELECT secret FROM stowage.cursor_keys ORDER BY id DESC LIMIT 2;

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/stowage-dev/stowage/scripts/local/iam/privileges"
@@ -40,10 +39,13 @@ func TestWhatIsUploadedIsBookedFoundAndChecked(t *testing.T) {
 		{"an adjustment is booked once", isAdjusted},
 		{"another workspace sees nothing of it", isNotSeen},
 		{"what cannot be booked goes to the dead letters", isGivenUp},
-		{"the nightly check finds nothing wrong", isChecked},
+		{"the nightly check finds what is wrong, and nothing else", isChecked},
+		{"the schedule has the cursor keys rotated", isRotated},
 		{"no function may be another's user", isWhoItIs},
 		{"restarts of proxy and database are survived", isSurvived},
 		{"a database that wakes is told of, and then is there", wakes},
+		{"what happens while the database sleeps is booked at once", isAwaited},
+		{"what the ledger has never heard of is backfilled", isBackfilled},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, w) }) {
 			return
@@ -133,14 +135,8 @@ func isNotSeen(t *testing.T, w *world) {
 // isGivenUp sends the projector an event that no write of the catalog makes.
 func isGivenUp(t *testing.T, w *world) {
 	t.Helper()
-	dev := w.Dev(nil)
-	cfg := aws.Config{Region: dev.Region, BaseEndpoint: aws.String(dev.S3Endpoint), Credentials: credentials.NewStaticCredentialsProvider(dev.AccessKeyID, dev.SecretAccessKey, "")}
-	i := slices.IndexFunc(w.Model.Queues, func(q *template.Queue) bool { return q.ConstructPath == "Relational/LedgerEvents/Default/Resource" })
-	if i < 0 {
-		t.Fatal("there is no queue of the ledger")
-	}
-	if _, err := sqs.NewFromConfig(cfg).SendMessage(t.Context(), &sqs.SendMessageInput{
-		QueueUrl: &w.Model.Queues[i].URL, MessageBody: aws.String(`{"detail-type":"dev.stowage.object.available","source":"stowage","detail":{"specversion":"1.0"}}`),
+	if _, err := sqs.NewFromConfig(w.developer()).SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl: aws.String(w.ledgerQueue(t)), MessageBody: aws.String(`{"detail-type":"dev.stowage.object.available","source":"stowage","detail":{"specversion":"1.0"}}`),
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -159,10 +155,11 @@ func isGivenUp(t *testing.T, w *world) {
 	}
 }
 
-// isChecked runs the nightly check. It leaves alone what has just changed, so this is
-// about the books within themselves and about what the check may read.
+// isChecked runs the nightly check. It leaves alone what has just changed; of an object that
+// was written two hours ago the catalog was changed behind the ledger's back.
 func isChecked(t *testing.T, w *world) {
 	t.Helper()
+	w.change(t, w.publishedLongAgo(t))
 	i := slices.IndexFunc(w.Model.Functions, func(f *template.Function) bool { return strings.HasPrefix(f.ConstructPath, "Relational/LedgerCheck/") })
 	if i < 0 {
 		t.Fatal("there is no function that checks")
@@ -175,8 +172,22 @@ func isChecked(t *testing.T, w *world) {
 	if err := json.Unmarshal(r.Payload, &report); err != nil {
 		t.Fatal(err)
 	}
-	if report.Objects == 0 || report.Imbalances != 0 || report.Differences != 0 {
+	if report.Objects == 0 || report.Imbalances != 0 || report.Differences != 1 {
 		t.Errorf("report = %+v", report)
+	}
+}
+
+// isRotated sends what the schedule of db-migrate sends: it is told that the key is young.
+func isRotated(t *testing.T, w *world) {
+	t.Helper()
+	i := slices.IndexFunc(w.Model.Rules, func(r template.Rule) bool { return r.ConstructPath == "Relational/RotateNightly/Default/Resource" })
+	if i < 0 || len(w.Model.Rules[i].Targets) != 1 || w.Model.Rules[i].Schedule == "" {
+		t.Fatalf("rule %d of %d is no schedule with a target", i, len(w.Model.Rules))
+	}
+	target := w.Model.Rules[i].Targets[0]
+	r, err := w.Host.Invoke(t.Context(), target.ARN, []byte(target.Input))
+	if err != nil || r.FunctionError != "" || string(r.Payload) != `{"newCursorKey":false}` {
+		t.Errorf("%s: %s, %v", target.Input, r.Payload, err)
 	}
 }
 
@@ -235,6 +246,45 @@ func wakes(t *testing.T, w *world) {
 		t.Errorf("while it wakes: %s, Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
 	}
 	w.items(t, "/v1/ledger/entries", 2)
+}
+
+// isAwaited uploads while the database is paused: its event wakes the database, and is booked
+// when it was received for the first time. Later ones would find the database asleep again.
+func isAwaited(t *testing.T, w *world) {
+	t.Helper()
+	events, letters := w.queue(t, "Default"), w.queue(t, "DeadLetters")
+	before, err := w.Broker.Stats(letters.ARN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Databases[0].Pause(15 * time.Second)
+	u := w.put(t, "reports/q5.txt", "text/plain", "The keepers slept.")
+	seen := false
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		messages, err := w.Broker.Peek(events.ARN, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			if !strings.Contains(m.Body, u.ObjectID) {
+				continue
+			}
+			seen = true
+			if times := m.Attributes["ApproximateReceiveCount"]; times != "0" && times != "1" {
+				t.Fatalf("the event was received %s times", times)
+			}
+		}
+		if seen && len(messages) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the queue holds %v; its event was seen: %t", messages, seen)
+		}
+	}
+	w.items(t, "/v1/ledger/entries?object="+u.ObjectID, 2)
+	if after, err := w.Broker.Stats(letters.ARN); err != nil || after.Visible != before.Visible {
+		t.Errorf("%d dead letters, before %d, %v", after.Visible, before.Visible, err)
+	}
 }
 
 // wholeUsed compares what the roles of the Relational stack are granted with what was

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 	"github.com/stowage-dev/stowage/scripts/local/seed"
 	"github.com/stowage-dev/stowage/scripts/local/stack"
+	"github.com/stowage-dev/stowage/scripts/local/template"
 	"github.com/stowage-dev/stowage/shared/client"
 )
 
@@ -158,6 +160,16 @@ func (w *world) put(t *testing.T, path, contentType, content string) client.Uplo
 		t.Fatal(err)
 	}
 	return u
+}
+
+// queue is one of the two queues of the ledger's events.
+func (w *world) queue(t *testing.T, id string) *template.Queue {
+	t.Helper()
+	i := slices.IndexFunc(w.Model.Queues, func(q *template.Queue) bool { return q.ConstructPath == "Relational/LedgerEvents/"+id+"/Resource" })
+	if i < 0 {
+		t.Fatalf("the ledger has no queue %s", id)
+	}
+	return w.Model.Queues[i]
 }
 
 // connect connects to the database with the role of a function.

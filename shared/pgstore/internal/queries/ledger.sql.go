@@ -211,6 +211,47 @@ func (q *Queries) AdjustmentOfKey(ctx context.Context, arg AdjustmentOfKeyParams
 	return &i, err
 }
 
+const balanceBounds = `-- name: BalanceBounds :one
+SELECT least(min(b.balance), s.none)::text AS lowest, greatest(max(b.balance), s.none)::text AS highest
+FROM (
+	SELECT max(e.quarter) AS quarter, CASE WHEN count(*) = 0 THEN 0 END AS none
+	FROM stowage.quarters e
+	WHERE e.workspace = $1 AND e.class = $2 AND e.quarter <= $3::bigint
+) AS s
+LEFT JOIN (
+	SELECT q.quarter, sum(sum(q.bytes)) OVER (ORDER BY q.quarter) AS balance
+	FROM stowage.quarters q
+	WHERE q.workspace = $1 AND q.class = $2
+		AND ($4::bigint IS NULL OR q.quarter < $4)
+	GROUP BY q.quarter
+) AS b ON b.quarter >= coalesce(s.quarter, $3::bigint)
+GROUP BY s.none
+`
+
+type BalanceBoundsParams struct {
+	Workspace   string
+	Class       string
+	FromQuarter int64
+	ToQuarter   *int64
+}
+
+type BalanceBoundsRow struct {
+	Lowest  string
+	Highest string
+}
+
+func (q *Queries) BalanceBounds(ctx context.Context, arg BalanceBoundsParams) (*BalanceBoundsRow, error) {
+	row := q.db.QueryRow(ctx, balanceBounds,
+		arg.Workspace,
+		arg.Class,
+		arg.FromQuarter,
+		arg.ToQuarter,
+	)
+	var i BalanceBoundsRow
+	err := row.Scan(&i.Lowest, &i.Highest)
+	return &i, err
+}
+
 const cursorKeys = `-- name: CursorKeys :many
 SELECT secret FROM stowage.cursor_keys ORDER BY id DESC LIMIT 2
 `
@@ -255,39 +296,114 @@ func (q *Queries) Enter(ctx context.Context, workspaces []string) (bool, error) 
 	return enter, err
 }
 
+const filterEntries = `-- name: FilterEntries :many
+SELECT f.id, f.workspace, f.journal, f.account, f.class, f.object, f.at, f.bytes, f.booked_at, f.matches,
+	(f.place = $1::int)::boolean AS cut
+FROM (
+	SELECT w.id, w.workspace, w.journal, w.account, w.class, w.object, w.at, w.bytes, w.booked_at, w.place,
+		(($2::text IS NULL OR w.account = $2)
+			AND ($3::timestamptz IS NULL OR w.at >= $3)
+			AND ($4::timestamptz IS NULL OR w.at < $4))::boolean AS matches
+	FROM (
+		SELECT e.id, e.workspace, e.journal, e.account, e.class, e.object, e.at, e.bytes, e.booked_at,
+			row_number() OVER (ORDER BY e.id DESC) AS place
+		FROM stowage.entries e
+		WHERE e.workspace = $5 AND e.id < $6::bigint
+			AND ($7::text IS NULL OR e.class = $7)
+			AND (NOT $8::boolean OR e.account IN ('adjusted', 'allowance'))
+		ORDER BY e.id DESC
+		LIMIT $1::int
+	) AS w
+) AS f
+WHERE f.matches OR f.place = $1::int
+ORDER BY f.id DESC
+LIMIT $9
+`
+
+type FilterEntriesParams struct {
+	Walk        int32
+	Account     *string
+	After       *time.Time
+	Until       *time.Time
+	Workspace   string
+	Before      int64
+	Class       *string
+	Adjustments bool
+	Page        int32
+}
+
+type FilterEntriesRow struct {
+	ID        int64
+	Workspace string
+	Journal   string
+	Account   string
+	Class     string
+	Object    string
+	At        time.Time
+	Bytes     int64
+	BookedAt  time.Time
+	Matches   bool
+	Cut       bool
+}
+
+func (q *Queries) FilterEntries(ctx context.Context, arg FilterEntriesParams) ([]*FilterEntriesRow, error) {
+	rows, err := q.db.Query(ctx, filterEntries,
+		arg.Walk,
+		arg.Account,
+		arg.After,
+		arg.Until,
+		arg.Workspace,
+		arg.Before,
+		arg.Class,
+		arg.Adjustments,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*FilterEntriesRow
+	for rows.Next() {
+		var i FilterEntriesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Workspace,
+			&i.Journal,
+			&i.Account,
+			&i.Class,
+			&i.Object,
+			&i.At,
+			&i.Bytes,
+			&i.BookedAt,
+			&i.Matches,
+			&i.Cut,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listEntries = `-- name: ListEntries :many
 SELECT id, workspace, journal, account, class, object, at, bytes, booked_at
 FROM stowage.entries
-WHERE workspace = $1
-	AND id < $2::bigint
-	AND ($3::text IS NULL OR account = $3)
-	AND ($4::text IS NULL OR class = $4)
-	AND ($5::timestamptz IS NULL OR at >= $5)
-	AND ($6::timestamptz IS NULL OR at < $6)
+WHERE workspace = $1 AND id < $2::bigint
 ORDER BY id DESC
-LIMIT $7
+LIMIT $3
 `
 
 type ListEntriesParams struct {
 	Workspace string
 	Before    int64
-	Account   *string
-	Class     *string
-	After     *time.Time
-	Until     *time.Time
 	Page      int32
 }
 
 func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]*StowageEntry, error) {
-	rows, err := q.db.Query(ctx, listEntries,
-		arg.Workspace,
-		arg.Before,
-		arg.Account,
-		arg.Class,
-		arg.After,
-		arg.Until,
-		arg.Page,
-	)
+	rows, err := q.db.Query(ctx, listEntries, arg.Workspace, arg.Before, arg.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -423,42 +539,6 @@ type LockHoldingsParams struct {
 func (q *Queries) LockHoldings(ctx context.Context, arg LockHoldingsParams) error {
 	_, err := q.db.Exec(ctx, lockHoldings, arg.Workspaces, arg.Objects)
 	return err
-}
-
-const lowestBalance = `-- name: LowestBalance :one
-SELECT least(min(b.balance), CASE WHEN EXISTS (
-	SELECT FROM stowage.quarters e
-	WHERE e.workspace = $1 AND e.class = $2 AND e.quarter <= $3::bigint
-) THEN NULL ELSE 0 END)::text AS lowest
-FROM (
-	SELECT q.quarter, sum(sum(q.bytes)) OVER (ORDER BY q.quarter) AS balance
-	FROM stowage.quarters q
-	WHERE q.workspace = $1 AND q.class = $2 AND q.quarter < $4::bigint
-	GROUP BY q.quarter
-) AS b
-WHERE b.quarter >= coalesce((
-	SELECT max(e.quarter) FROM stowage.quarters e
-	WHERE e.workspace = $1 AND e.class = $2 AND e.quarter <= $3::bigint
-), $3::bigint)
-`
-
-type LowestBalanceParams struct {
-	Workspace   string
-	Class       string
-	FromQuarter int64
-	ToQuarter   int64
-}
-
-func (q *Queries) LowestBalance(ctx context.Context, arg LowestBalanceParams) (string, error) {
-	row := q.db.QueryRow(ctx, lowestBalance,
-		arg.Workspace,
-		arg.Class,
-		arg.FromQuarter,
-		arg.ToQuarter,
-	)
-	var lowest string
-	err := row.Scan(&lowest)
-	return lowest, err
 }
 
 const neighbours = `-- name: Neighbours :many
