@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"time"
 
 	"github.com/stowage-dev/stowage/shared/client"
 )
@@ -65,6 +66,59 @@ func ExampleClient_Resume() {
 		log.Fatal(err)
 	}
 	fmt.Println(upload.State)
+}
+
+// What is called lighthouse, if need be after a correction.
+func ExampleClient_Search() {
+	ctx := context.Background()
+	meant := func(query string) { fmt.Println("found for", query) }
+
+	c, err := client.New("https://api.example.com", client.StaticToken(os.Getenv("TOKEN")), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for hit, err := range c.Search(ctx, "lighthuose -draft", &client.SearchOptions{Folder: "reports", Corrected: meant}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(hit.Path, hit.Size)
+	}
+}
+
+// What a workspace held in November, and which movements an object made.
+func ExampleClient_Statement() {
+	ctx, id := context.Background(), "01M828V71QR55BFQ2VRJZPV9WV"
+	c, err := client.New("https://api.example.com", client.StaticToken(os.Getenv("TOKEN")), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	statement, err := c.Statement(ctx, "2026-11", "Europe/Berlin")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, line := range statement.Lines {
+		fmt.Println(line.Class, line.Total.ByteHours, line.Amount)
+	}
+	for entry, err := range c.Entries(ctx, client.EntryFilter{Object: id}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(entry.At, entry.Account, entry.Bytes)
+	}
+}
+
+// An adjustment is booked once, however often this runs.
+func ExampleClient_Adjust() {
+	ctx, from := context.Background(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	c, err := client.New("https://api.example.com", client.StaticToken(os.Getenv("TOKEN")), &client.Options{Workspace: "alpha"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	booked, err := c.Adjust(ctx, "invoice-7", client.NewAdjustment{Class: "STANDARD", Bytes: -1 << 30, From: from, Reason: "counted twice"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(booked.ID, booked.BookedAt)
 }
 
 type progressBar struct{}

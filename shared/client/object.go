@@ -90,32 +90,6 @@ func (c *Client) Objects(ctx context.Context, parent string) iter.Seq2[Object, e
 	return pages[Object](ctx, c, "/v1/objects", url.Values{"parent": {parent}})
 }
 
-// pages follows a list's cursors to its end.
-func pages[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for {
-			var page struct {
-				Items      []T     `json:"items"`
-				NextCursor *string `json:"nextCursor"`
-			}
-			if err := c.call(ctx, request{method: http.MethodGet, path: path, query: query, out: &page}); err != nil {
-				var none T
-				yield(none, err)
-				return
-			}
-			for _, item := range page.Items {
-				if !yield(item, nil) {
-					return
-				}
-			}
-			if page.NextCursor == nil || *page.NextCursor == "" {
-				return
-			}
-			query.Set("cursor", *page.NextCursor)
-		}
-	}
-}
-
 // ContentOptions chooses what Content signs. The zero value is the current version.
 type ContentOptions struct {
 	Version     string
@@ -134,15 +108,9 @@ type Content struct {
 func (c *Client) Content(ctx context.Context, id string, opts *ContentOptions) (Content, error) {
 	query := url.Values{}
 	if opts != nil {
-		if opts.Version != "" {
-			query.Set("version", opts.Version)
-		}
-		if opts.Derivative != "" {
-			query.Set("derivative", opts.Derivative)
-		}
-		if opts.Disposition != "" {
-			query.Set("disposition", opts.Disposition)
-		}
+		setText(query, "version", opts.Version)
+		setText(query, "derivative", opts.Derivative)
+		setText(query, "disposition", opts.Disposition)
 		if opts.ExpiresIn > 0 {
 			query.Set("expiresIn", strconv.Itoa(int(opts.ExpiresIn/time.Second)))
 		}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Code names a kind of failure. Codes are part of the public API: clients
@@ -100,8 +101,17 @@ func Wrap(code Code, err error, format string, args ...any) *Error {
 
 // Invalid returns an InvalidArgument error about one field.
 func Invalid(field, format string, args ...any) *Error {
-	return New(InvalidArgument, "%s: %s", field, fmt.Sprintf(format, args...)).
-		WithField(field, fmt.Sprintf(format, args...))
+	return blaming([]Violation{{Field: field, Message: fmt.Sprintf(format, args...)}})
+}
+
+// blaming returns an InvalidArgument error whose message is that of the first of fields,
+// with its place.
+func blaming(fields []Violation) *Error {
+	message := strings.TrimPrefix(fields[0].Field+": "+fields[0].Message, ": ")
+	if len(fields) > 1 {
+		message = fmt.Sprintf("%s (and %d more)", message, len(fields)-1)
+	}
+	return &Error{Code: InvalidArgument, Message: message, Fields: fields}
 }
 
 // WithField returns a copy of e that also blames field.
@@ -171,7 +181,6 @@ func Permanent(err error) bool {
 // InvalidArgument as it is.
 func Join(errs ...error) error {
 	var fields []Violation
-	var messages []string
 	for _, err := range errs {
 		if err == nil {
 			continue
@@ -180,21 +189,19 @@ func Join(errs ...error) error {
 		if !errors.As(err, &e) || e.Code != InvalidArgument {
 			return err
 		}
+		if len(e.Fields) == 0 {
+			fields = append(fields, Violation{Message: e.Message})
+		}
 		fields = append(fields, e.Fields...)
-		messages = append(messages, e.Message)
 	}
-	if len(messages) == 0 {
+	if len(fields) == 0 {
 		return nil
 	}
-	joined := New(InvalidArgument, "%s", messages[0])
-	if len(messages) > 1 {
-		joined = New(InvalidArgument, "%s (and %d more)", messages[0], len(messages)-1)
-	}
-	joined.Fields = fields
-	return joined
+	return blaming(fields)
 }
 
-// Inside puts a prefix, such as "body.", before the fields that err blames.
+// Inside puts a prefix, such as "body.", before the fields that err blames, in its message
+// as well where that names the first of them.
 func Inside(prefix string, err error) error {
 	var coded *Error
 	if !errors.As(err, &coded) || len(coded.Fields) == 0 {
@@ -204,6 +211,9 @@ func Inside(prefix string, err error) error {
 	located.Fields = slices.Clone(coded.Fields)
 	for i := range located.Fields {
 		located.Fields[i].Field = prefix + located.Fields[i].Field
+	}
+	if coded.Message == blaming(coded.Fields).Message {
+		located.Message = blaming(located.Fields).Message
 	}
 	return &located
 }

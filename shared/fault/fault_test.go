@@ -78,6 +78,13 @@ func TestJoin(t *testing.T) {
 	if diff := cmp.Diff([]fault.Violation{{Field: "a", Message: "is 1"}, {Field: "b", Message: "is bad"}}, f.Fields); diff != "" {
 		t.Error(diff)
 	}
+	if want := "a: is 1 (and 1 more)"; f.Message != want {
+		t.Errorf("message %q, want %q", f.Message, want)
+	}
+	all := fault.Join(err, fault.New(fault.InvalidArgument, "no field has it"))
+	if want := "a: is 1 (and 2 more)"; !errors.As(all, &f) || f.Message != want || f.Fields[2].Message != "no field has it" {
+		t.Errorf("message %q of %+v, want %q", f.Message, f.Fields, want)
+	}
 	other := fault.New(fault.TooLarge, "x")
 	if err := fault.Join(fault.Invalid("a", "x"), other); !errors.Is(err, other) {
 		t.Errorf("another code was hidden: %v", err)
@@ -94,6 +101,13 @@ func TestInside(t *testing.T) {
 	}
 	if located.Fields[0].Field != "body.name" || located.Fields[1].Field != "body.size" || untouched.Fields[0].Field != "name" {
 		t.Errorf("%+v of %+v", located.Fields, untouched.Fields)
+	}
+	if want := "body.name: is empty (and 1 more)"; located.Message != want {
+		t.Errorf("message %q, want %q", located.Message, want)
+	}
+	own := fault.New(fault.QuotaExceeded, "name: no room").WithField("name", "is too long")
+	if err := fault.Inside("body.", own); err.Error() != own.Error() {
+		t.Errorf("message %q, want %q", err, own)
 	}
 	if other := errors.New("other"); !errors.Is(fault.Inside("body.", other), other) || fault.Inside("body.", nil) != nil {
 		t.Error("an error that blames no field was changed")

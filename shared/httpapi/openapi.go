@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"github.com/stowage-dev/stowage/shared/fault"
 )
@@ -168,7 +169,7 @@ func problemTransformer(ctx huma.Context, _ string, v any) (any, error) {
 	}
 	p := NewProblem(ctx.Context(), codeOfStatus(model.Status), model.Detail)
 	for _, e := range model.Errors {
-		p.Errors = append(p.Errors, ProblemError{Message: e.Message, Location: e.Location})
+		p.Errors = append(p.Errors, ProblemError{Message: inOurWords(e.Message), Location: e.Location})
 	}
 	if len(p.Errors) > 0 {
 		p.Detail = strings.TrimPrefix(p.Errors[0].Location+": "+p.Errors[0].Message, ": ")
@@ -176,6 +177,14 @@ func problemTransformer(ctx huma.Context, _ string, v any) (any, error) {
 	// huma writes the status it chose after this; the first one written holds (see statusWriter).
 	ctx.SetStatus(p.Status)
 	return p, nil
+}
+
+// inOurWords is a message of huma's; where that says how Go spells times, it says how to.
+func inOurWords(message string) string {
+	if strings.HasPrefix(message, "invalid date/time") || message == validation.MsgExpectedRFC3339DateTime {
+		return "must be a time such as 2026-11-03T10:00:00Z"
+	}
+	return message
 }
 
 // codeOfStatus is the code of a failure that huma found before any handler ran.

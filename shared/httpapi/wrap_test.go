@@ -25,11 +25,13 @@ func options(log io.Writer) httpapi.Options {
 }
 
 type echoInput struct {
-	ID    string `path:"id" maxLength:"10"`
-	Limit int    `query:"limit" minimum:"1" default:"5"`
+	ID    string    `path:"id" maxLength:"10"`
+	Limit int       `query:"limit" minimum:"1" default:"5"`
+	Since time.Time `query:"since"`
 	Body  struct {
-		Text string `json:"text" maxLength:"2000000"`
-		Size int    `json:"size,omitempty" minimum:"0"`
+		Text  string     `json:"text" maxLength:"2000000"`
+		Size  int        `json:"size,omitempty" minimum:"0"`
+		Until *time.Time `json:"until,omitempty"`
 	}
 }
 
@@ -88,6 +90,7 @@ func TestWhatTheMuxRefusesIsAProblem(t *testing.T) {
 		status                                int
 		code                                  fault.Code
 		location                              string
+		message                               string
 	}{
 		{name: "fine", method: "PUT", path: "/v1/things/a", body: `{"text":"x"}`, status: 200},
 		{name: "no route", method: "PUT", path: "/v1/other", status: 404, code: fault.NotFound},
@@ -108,6 +111,8 @@ func TestWhatTheMuxRefusesIsAProblem(t *testing.T) {
 		{name: "long parameter", method: "PUT", path: "/v1/things/aaaaaaaaaaa", body: `{"text":"x"}`, status: 400, code: fault.InvalidArgument, location: "path.id"},
 		{name: "bad query", method: "PUT", path: "/v1/things/a?limit=0", body: `{"text":"x"}`, status: 400, code: fault.InvalidArgument, location: "query.limit"},
 		{name: "unknown query", method: "PUT", path: "/v1/things/a?other=0", body: `{"text":"x"}`, status: 400, code: fault.InvalidArgument, location: "query.other"},
+		{name: "no time", method: "PUT", path: "/v1/things/a?since=yesterday", body: `{"text":"x"}`, status: 400, code: fault.InvalidArgument, location: "query.since", message: "must be a time such as 2026-11-03T10:00:00Z"},
+		{name: "no time in the body", method: "PUT", path: "/v1/things/a", body: `{"text":"x","until":"2026-02-30T00:00:00Z"}`, status: 400, code: fault.InvalidArgument, location: "body.until", message: "must be a time such as 2026-11-03T10:00:00Z"},
 		{name: "a body of the largest size", method: "PUT", path: "/v1/things/a", body: `{"text":"` + pad[:len(pad)-11] + `"}`, status: 200},
 		{name: "a byte more", method: "PUT", path: "/v1/things/a", body: `{"text":"` + pad[:len(pad)-10] + `"}`, status: 413, code: fault.TooLarge},
 		{name: "a panic", method: "PUT", path: "/v1/things/panic", body: `{"text":"x"}`, status: 500, code: fault.Internal},
@@ -138,6 +143,9 @@ func TestWhatTheMuxRefusesIsAProblem(t *testing.T) {
 			}
 			if tc.location != "" && (len(p.Errors) == 0 || p.Errors[0].Location != tc.location) {
 				t.Errorf("blames %+v, want %s", p.Errors, tc.location)
+			}
+			if want := tc.location + ": " + tc.message; tc.message != "" && (p.Errors[0].Message != tc.message || p.Detail != want) {
+				t.Errorf("says %q of %+v, want %q", p.Detail, p.Errors, want)
 			}
 			if tc.status == 405 && res.Header.Get("Allow") != "PUT" {
 				t.Errorf("Allow %q", res.Header.Get("Allow"))

@@ -169,6 +169,10 @@ func TestBadInput(t *testing.T) {
 	} {
 		w.refused(t, reader, "GET", path, nil, 400, "invalid_argument")
 	}
+	// What was wrong stands where it stands in the request, in words, too.
+	if r := w.call(t, reader, "GET", "/v1/ledger/statement?period=2026-13", nil); !strings.HasPrefix(fmt.Sprint(r.json["detail"]), "query.period: ") {
+		t.Errorf("detail %v", r.json["detail"])
+	}
 	for name, change := range map[string]func(fields){
 		"class":  func(f fields) { f["class"] = "GOLD" },
 		"none":   func(f fields) { delete(f, "class") },

@@ -91,7 +91,7 @@ func isBackfilled(t *testing.T, w *world) {
 	w.items(t, "/v1/ledger/entries?object="+u.ObjectID, 2)
 	w.drained(t)
 	w.empty(t)
-	if status, none := w.call(t, http.MethodGet, "/v1/ledger/entries", ""); status != http.StatusOK || fmt.Sprint(none["items"]) != "[]" {
+	if status, none := w.get(t, "/v1/ledger/entries"); status != http.StatusOK || fmt.Sprint(none["items"]) != "[]" {
 		t.Fatalf("a new ledger has %d %v", status, none)
 	}
 	if err := w.WriteDev(w.Dev(nil)); err != nil {
@@ -111,12 +111,12 @@ func isBackfilled(t *testing.T, w *world) {
 		}
 	}
 	w.drained(t)
-	_, once := w.call(t, http.MethodGet, "/v1/ledger/entries", "")
+	_, once := w.get(t, "/v1/ledger/entries")
 	if again := w.backfill(t); again != said {
 		t.Errorf("the second time it says %s, the first time %s", again, said)
 	}
 	w.drained(t)
-	if _, twice := w.call(t, http.MethodGet, "/v1/ledger/entries", ""); fmt.Sprint(twice) != fmt.Sprint(once) {
+	if _, twice := w.get(t, "/v1/ledger/entries"); fmt.Sprint(twice) != fmt.Sprint(once) {
 		t.Errorf("after the second time the entries are %v, before %v", twice, once)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/iam/privileges"
 	"github.com/stowage-dev/stowage/scripts/local/iam/usage"
 	"github.com/stowage-dev/stowage/scripts/local/template"
+	"github.com/stowage-dev/stowage/shared/client"
 )
 
 func TestWhatIsUploadedIsBookedFoundAndChecked(t *testing.T) {
@@ -60,53 +61,75 @@ func TestWhatIsUploadedIsBookedFoundAndChecked(t *testing.T) {
 
 func isBooked(t *testing.T, w *world) {
 	t.Helper()
-	u := w.put(t, "reports/q3.txt", "text/plain", "The annual turnover of the lighthouse keepers rose.")
-	for _, item := range w.items(t, "/v1/ledger/entries?object="+u.ObjectID, 2) {
-		entry, _ := item.(map[string]any)
-		if entry["object"] != u.ObjectID {
-			t.Errorf("entry = %v", entry)
+	text := "The annual turnover of the lighthouse keepers rose."
+	u := w.put(t, "reports/q3.txt", "text/plain", text)
+	w.items(t, "/v1/ledger/entries?object="+u.ObjectID, 2)
+	held := map[string]int64{}
+	for entry, err := range w.client.Entries(t.Context(), client.EntryFilter{Object: u.ObjectID, From: time.Now().Add(-time.Hour)}) {
+		if err != nil {
+			t.Fatal(err)
 		}
+		if entry.Object != u.ObjectID || entry.Class != "INTELLIGENT_TIERING" || entry.Journal == "" || entry.BookedAt.Before(entry.At) {
+			t.Errorf("entry = %+v", entry)
+		}
+		held[entry.Account] += entry.Bytes
 	}
-	status, statement := w.call(t, http.MethodGet, "/v1/ledger/statement?period="+time.Now().UTC().Format("2006-01"), "")
-	if status != http.StatusOK {
-		t.Errorf("statement: %d %v", status, statement)
+	if n := int64(len(text)); held["stored"] != n || held["supply"] != -n {
+		t.Errorf("%d bytes are booked as %v", n, held)
+	}
+	month := time.Now().UTC().Format("2006-01")
+	statement, err := w.client.Statement(t.Context(), month, "")
+	if err != nil || statement.Period != month || statement.Zone != "UTC" || statement.Complete || statement.Through.Before(statement.From) {
+		t.Errorf("statement: %+v, %v", statement, err)
 	}
 }
 
 func isFound(t *testing.T, w *world) {
 	t.Helper()
-	for _, words := range []string{"lighthouse", "q3", "reprots"} { // in the text, in the name, misspelt
-		hit, _ := w.items(t, "/v1/search?q="+url.QueryEscape(words), 1)[0].(map[string]any)
-		if hit["path"] != "reports/q3.txt" {
-			t.Errorf("%s: hit = %v", words, hit)
+	w.items(t, "/v1/search?q=lighthouse", 1)
+	for words, meant := range map[string]string{"lighthouse": "", "q3": "", "reprots": "reports"} { // in the text, in the name, misspelt
+		var paths []string
+		corrected := ""
+		for hit, err := range w.client.Search(t.Context(), words, &client.SearchOptions{Folder: "reports", Corrected: func(q string) { corrected = q }}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			paths = append(paths, hit.Path)
+		}
+		if !slices.Equal(paths, []string{"reports/q3.txt"}) || corrected != meant {
+			t.Errorf("%s: found %q, corrected to %q", words, paths, corrected)
 		}
 	}
 }
 
 func pagesGoOn(t *testing.T, w *world) {
 	t.Helper()
-	_, first := w.call(t, http.MethodGet, "/v1/ledger/entries?limit=1", "")
+	_, first := w.get(t, "/v1/ledger/entries?limit=1")
 	cursor, _ := first["nextCursor"].(string)
 	if cursor == "" {
 		t.Fatalf("no cursor: %v", first)
 	}
-	if status, second := w.call(t, http.MethodGet, "/v1/ledger/entries?limit=1&cursor="+url.QueryEscape(cursor), ""); status != http.StatusOK || fmt.Sprint(second["items"]) == fmt.Sprint(first["items"]) {
+	if status, second := w.get(t, "/v1/ledger/entries?limit=1&cursor="+url.QueryEscape(cursor)); status != http.StatusOK || fmt.Sprint(second["items"]) == fmt.Sprint(first["items"]) {
 		t.Errorf("second page: %d %v", status, second)
 	}
-	if status, problem := w.call(t, http.MethodGet, "/v1/ledger/entries?limit=1&cursor="+url.QueryEscape(cursor[:len(cursor)-2]+"AA"), ""); status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
+	if status, problem := w.get(t, "/v1/ledger/entries?limit=1&cursor="+url.QueryEscape(cursor[:len(cursor)-2]+"AA")); status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
 		t.Errorf("a forged cursor: %d %v", status, problem)
 	}
 }
 
 func isAdjusted(t *testing.T, w *world) {
 	t.Helper()
-	body := `{"class":"INTELLIGENT_TIERING","bytes":10,"from":"2026-01-01T00:00:00Z","reason":"not counted"}`
-	status, first := w.call(t, http.MethodPost, "/v1/ledger/adjustments", body)
-	if status/100 != 2 {
-		t.Fatalf("%d %v", status, first)
+	adjustment := client.NewAdjustment{Class: "INTELLIGENT_TIERING", Bytes: 10, From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Reason: "not counted"}
+	first, err := w.client.Adjust(t.Context(), "once", adjustment)
+	if err != nil || first.Bytes != 10 || first.Until != nil {
+		t.Fatalf("%+v, %v", first, err)
 	}
-	if status, second := w.call(t, http.MethodPost, "/v1/ledger/adjustments", body); status/100 != 2 || second["id"] != first["id"] {
-		t.Errorf("again: %d %v, first %v", status, second, first)
+	if second, err := w.client.Adjust(t.Context(), "once", adjustment); err != nil || second.ID != first.ID {
+		t.Errorf("again: %+v, %v, first %+v", second, err, first)
+	}
+	adjustment.Bytes = 11
+	if _, err := w.client.Adjust(t.Context(), "once", adjustment); client.CodeOf(err) != "idempotency_mismatch" {
+		t.Errorf("another one with its key: %v", err)
 	}
 }
 

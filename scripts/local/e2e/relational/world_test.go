@@ -104,19 +104,14 @@ func start(t *testing.T, record string) *world {
 	return w
 }
 
-// call calls the API as a user of alpha, and decodes the answer.
-func (w *world) call(t *testing.T, method, path, body string) (int, map[string]any) {
+// get asks the API as a user of alpha, and decodes the answer.
+func (w *world) get(t *testing.T, path string) (int, map[string]any) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, w.APIURL()+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.APIURL()+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+w.token)
-	req.Header.Set("Stowage-Workspace", "alpha")
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Idempotency-Key", "once")
-	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +123,7 @@ func (w *world) call(t *testing.T, method, path, body string) (int, map[string]a
 	}
 	answer := map[string]any{}
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		t.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, raw)
+		t.Fatalf("%s: %d %s", path, resp.StatusCode, raw)
 	}
 	return resp.StatusCode, answer
 }
@@ -137,7 +132,7 @@ func (w *world) call(t *testing.T, method, path, body string) (int, map[string]a
 func (w *world) items(t *testing.T, path string, n int) []any {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		status, answer := w.call(t, http.MethodGet, path, "")
+		status, answer := w.get(t, path)
 		list, _ := answer["items"].([]any)
 		if status == http.StatusOK && len(list) >= n {
 			return list
