@@ -27,6 +27,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stowage-dev/stowage/scripts/build/tags"
 	"github.com/stowage-dev/stowage/scripts/local/build"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
 	"github.com/stowage-dev/stowage/scripts/local/reload"
@@ -35,7 +36,6 @@ import (
 const (
 	module   = "github.com/stowage-dev/stowage"
 	function = "probe"
-	tags     = "lambda.norpc,grpcnotrace"
 )
 
 func main() {
@@ -62,7 +62,7 @@ func run(ctx context.Context, rounds int, budget time.Duration) (err error) {
 	defer os.RemoveAll(dir)
 	b := &bench{
 		dir: filepath.Join(dir, "module"), bin: filepath.Join(dir, "bin"), swapped: make(chan struct{}, 1),
-		source: build.Source{Package: module + "/functions/" + function, Module: module, Tags: tags},
+		source: build.Source{Package: module + "/functions/" + function, Module: module, Tags: tags.Functions},
 	}
 	clock, err := newClock(dir)
 	if err != nil {
@@ -191,7 +191,7 @@ func (b *bench) build(ctx context.Context, word string) (time.Duration, error) {
 		return 0, err
 	}
 	begin := time.Now()
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", "-s -w",
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags.Functions, "-ldflags", "-s -w",
 		"-o", filepath.Join(b.dir, "bootstrap"), b.source.Package)
 	cmd.Dir, cmd.Env = b.dir, build.Environment()
 	if out, err := cmd.CombinedOutput(); err != nil {
