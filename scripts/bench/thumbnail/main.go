@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
+	"github.com/stowage-dev/stowage/scripts/bench/subject"
 	"github.com/stowage-dev/stowage/shared/picture"
 )
 
@@ -68,10 +69,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("read the photo: %w", err)
 	}
-	peer, err := installSharp(ctx)
+	installed, err := subject.InstallPeer(ctx, "bench-sharp", sharpFiles, "sharp")
 	if err != nil {
 		return err
 	}
+	peer := sharp(installed)
 	ours, theirs := best{}, best{}
 	for range o.rounds {
 		took, err := measure(data, o.runs)
