@@ -21,13 +21,13 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/stowage-dev/stowage/scripts/build/tags"
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/scripts/local/build"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
 	"github.com/stowage-dev/stowage/scripts/local/reload"
@@ -45,13 +45,7 @@ func main() {
 	rounds := flag.Int("rounds", 9, "how often each is measured")
 	budget := flag.Duration("budget", 150*time.Millisecond, "most that a save may take beyond go build; 0: any")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *rounds, *budget); err != nil {
-		fmt.Fprintln(os.Stderr, "reload:", err)
-		stop()
-		os.Exit(1)
-	}
+	os.Exit(command.Run("reload", func(ctx context.Context) error { return run(ctx, *rounds, *budget) }))
 }
 
 func run(ctx context.Context, rounds int, budget time.Duration) (err error) {
