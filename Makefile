@@ -60,7 +60,7 @@ $(STAMP):
 
 cdk.out/manifest.json: $(SOURCES) $(STAMP) | setup
 	@echo 'synth: building the functions and synthesizing (stage $(STAGE)); the first build of the CDK library takes about two minutes'
-	@node_modules/.bin/cdk synth --quiet $(CONTEXT) --output cdk.out
+	@./scripts/synth $(CONTEXT)
 	@touch $@
 
 ## dev: run the whole stack on this machine; saving source reloads what it changes

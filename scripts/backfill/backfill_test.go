@@ -303,7 +303,7 @@ func TestWhatIsAskedForWrongly(t *testing.T) {
 		"unexpected argument":                 {"now"},
 		"-rate is 0":                          {"-rate", "0"},
 		"-rate is 10001":                      {"-rate", "10001"},
-		"names the stack already":             {"-stage", "dev", "-dev", none},
+		"give one of them":                    {"-stage", "dev", "-dev", none},
 		"there is no .stowage/outputs-x.json": {"-stage", "x"},
 		"-workspace":                          {"-workspace", "A B"},
 		"relational=true":                     {"-dev", none},

@@ -28,27 +28,18 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/scripts/deployment"
 	"github.com/stowage-dev/stowage/shared/ddbstore"
 	"github.com/stowage-dev/stowage/shared/workspace"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "backfill:", err)
-	stop()
-	os.Exit(1)
+	os.Exit(command.Run("backfill", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout, os.Stderr) }))
 }
 
 type options struct {
@@ -68,24 +59,15 @@ const (
 
 func parse(args []string, usage io.Writer) (options, error) {
 	var o options
-	var stage string
 	flags := flag.NewFlagSet("backfill", flag.ContinueOnError)
 	flags.SetOutput(usage)
-	flags.StringVar(&o.where.Dev, "dev", "", "`file` of a local runtime")
-	flags.StringVar(&o.where.Outputs, "outputs", "", "`file` of the outputs of a deployed stage")
-	flags.StringVar(&stage, "stage", "", "`name` of a deployed stage, for -outputs .stowage/outputs-<name>.json")
+	o.where.Flags(flags)
 	flags.StringVar(&o.workspace, "workspace", "", "only objects of the workspace with this `id`")
 	flags.StringVar(&o.after, "after", "", "go on from the `place` that an earlier run has printed")
 	flags.IntVar(&o.rate, "rate", defaultRate, "at most so `many` events a second")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "read and count, and send nothing")
 	if err := flags.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // it says what is wrong
-	}
-	if stage != "" {
-		if o.where != (deployment.Where{}) {
-			return o, errors.New("-stage names the stack already: leave out -dev and -outputs")
-		}
-		o.where.Outputs = deployment.Outputs(stage)
 	}
 	switch {
 	case flags.NArg() > 0:

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/stowage-dev/stowage/scripts/build/tags"
 )
 
 // patience is how long a build may go on before it says how far it is.
@@ -181,18 +183,11 @@ func (b builder) linkOne(ctx context.Context, root, name string) error {
 	return nil
 }
 
-// baseTags leave out what a function never uses: the RPC entry point of the go1.x
-// runtime, and gRPC's request tracing pages, which the X-Ray SDK drags in. Their
-// templates call methods by name, so that the linker must keep every method of every
-// type: that is a third of the binary. And HTTP/2: the services that they call take
-// HTTP/1.1.
-const baseTags = "lambda.norpc,grpcnotrace,nethttpomithttp2"
-
 func (b builder) allTags() string {
 	if b.tags == "" {
-		return baseTags
+		return tags.Functions
 	}
-	return baseTags + "," + b.tags
+	return tags.Functions + "," + b.tags
 }
 
 // compilerFlags keep functions from being copied to where they are called within the

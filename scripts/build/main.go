@@ -15,25 +15,19 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
+
+	"github.com/stowage-dev/stowage/scripts/command"
 )
 
 func main() {
 	out := flag.String("out", "dist", "directory that is written, relative to the module")
-	tags := flag.String("tags", "", "build tags beside lambda.norpc, comma-separated (notrace: without X-Ray)")
+	tags := flag.String("tags", "", "build tags beside those of every function, comma-separated (notrace: without X-Ray)")
 	system := flag.String("os", "linux", "operating system; Lambda's is linux")
 	arch := flag.String("arch", "arm64", "processor: arm64, as the stacks say, or amd64")
 	from := flag.String("from", "functions", "directory that the functions lie in, relative to the module")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	b := builder{from: *from, out: *out, tags: *tags, os: *system, arch: *arch, log: os.Stderr}
-	if err := b.build(ctx, ".", flag.Args()); err != nil {
-		fmt.Fprintln(os.Stderr, "build:", err)
-		stop()
-		os.Exit(1)
-	}
+	os.Exit(command.Run("build", func(ctx context.Context) error { return b.build(ctx, ".", flag.Args()) }))
 }

@@ -1,7 +1,7 @@
 // Command demo walks the journey of scripts/demo/journey and prints it as a table.
 //
 // With -local it starts that local runtime with a state of its own and stops it at
-// the end; with -dev it uses a runtime that `make dev` already started; with
+// the end; with -dev it uses a runtime that `make dev` already started; with -stage or
 // -outputs it goes to a deployed stage. It exits 0 only if every step held.
 package main
 
@@ -12,24 +12,18 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/scripts/demo/journey"
 	"github.com/stowage-dev/stowage/scripts/demo/target"
+	"github.com/stowage-dev/stowage/scripts/deployment"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		stop()
-		os.Exit(1)
-	}
+	os.Exit(command.Run("demo", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout) }))
 }
 
 // names collects a flag that may be given several times.
@@ -41,14 +35,14 @@ func (n *names) Set(v string) error { *n = append(*n, v); return nil }
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	local := flags.String("local", "", "local runtime `binary` to start")
-	dev := flags.String("dev", "", "dev.json `file` of a local runtime that is running")
-	outputs := flags.String("outputs", "", "outputs `file` of a deployed stage (cdk deploy --outputs-file)")
+	var where deployment.Where
+	where.Flags(flags)
 	var files names
 	flags.Var(&files, "file", "`file` to send; may be repeated; none: images and documents of the Go distribution")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("read the flags: %w", err)
 	}
-	stack, stopStack, err := open(ctx, *local, *dev, *outputs, out)
+	stack, stopStack, err := open(ctx, *local, where, out)
 	if err != nil {
 		return err
 	}
@@ -65,7 +59,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-func open(ctx context.Context, local, dev, outputs string, out io.Writer) (journey.Target, func() error, error) {
+func open(ctx context.Context, local string, where deployment.Where, out io.Writer) (journey.Target, func() error, error) {
 	nothing := func() error { return nil }
 	switch {
 	case local != "":
@@ -74,14 +68,11 @@ func open(ctx context.Context, local, dev, outputs string, out io.Writer) (journ
 			return journey.Target{}, nil, err
 		}
 		return started.Target, started.Stop, nil
-	case dev != "":
-		found, err := target.ReadDev(dev)
-		return found, nothing, err
-	case outputs != "":
-		found, err := target.ReadOutputs(outputs)
+	case where != (deployment.Where{}):
+		found, err := target.Find(ctx, where)
 		return found, nothing, err
 	default:
-		return journey.Target{}, nil, errors.New("say where to: -local BINARY, -dev FILE or -outputs FILE (`make demo` and `make smoke` do)")
+		return journey.Target{}, nil, errors.New("say where to: -local BINARY, -dev FILE, -stage NAME or -outputs FILE (`make demo` and `make smoke` do)")
 	}
 }
 

@@ -1,12 +1,13 @@
-// Package deployment finds the resources of a stack that runs, for operators' commands: of
-// the local runtime by the file in which it tells of itself, and of a deployed stage by the
-// outputs that make deploy wrote.
+// Package deployment finds the resources of a stack that runs, for the commands that go to
+// one: of the local runtime by the file in which it tells of itself, and of a deployed stage
+// by the outputs that make deploy wrote.
 package deployment
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"net"
@@ -32,11 +33,19 @@ const ledgerQueue = "Relational/LedgerEvents/Default/Resource"
 // local runtime, when one runs.
 type Where struct {
 	Dev     string // file of a local runtime
+	Stage   string // name of a deployed stage
 	Outputs string // file of the outputs of a deployed stage
 }
 
-// Outputs is the file that make deploy writes for a stage.
-func Outputs(stage string) string { return ".stowage/outputs-" + stage + ".json" }
+// Flags lets a command line say which stack is meant.
+func (w *Where) Flags(flags *flag.FlagSet) {
+	flags.StringVar(&w.Dev, "dev", "", "`file` of a local runtime ("+defaultDev+")")
+	flags.StringVar(&w.Stage, "stage", "", "`name` of a deployed stage, for -outputs "+outputsOf("<name>"))
+	flags.StringVar(&w.Outputs, "outputs", "", "`file` of the outputs of a deployed stage")
+}
+
+// outputsOf is the file that make deploy writes for a stage.
+func outputsOf(stage string) string { return ".stowage/outputs-" + stage + ".json" }
 
 // Stack is what a stack has. Empty is what it has not, or what nobody has told of.
 type Stack struct {
@@ -46,19 +55,27 @@ type Stack struct {
 	DeadLetterBucket string   // name
 	DeadLetterQueues []string // URLs
 	LedgerQueue      string   // URL of the queue of LedgerProjector
+
+	API string // URL
+	// Tokens are access tokens by the workspace that their user owns, and Events is the
+	// JSON-lines file of the bus. Only a local runtime tells of them.
+	Tokens map[string]string
+	Events string
 }
 
 // Find returns the stack. Where it is not known, it is what the environment says of AWS
 // alone.
 func (w Where) Find(ctx context.Context) (Stack, error) {
-	if w.Dev != "" && w.Outputs != "" {
-		return Stack{}, errors.New("-dev and -outputs are two stacks: give one of them")
-	}
-	switch {
-	case w.Dev != "":
+	switch w {
+	case Where{}:
+	case Where{Dev: w.Dev}:
 		return local(w.Dev)
-	case w.Outputs != "":
+	case Where{Stage: w.Stage}:
+		return deployed(ctx, outputsOf(w.Stage))
+	case Where{Outputs: w.Outputs}:
 		return deployed(ctx, w.Outputs)
+	default:
+		return Stack{}, errors.New("-dev, -stage and -outputs each name a stack: give one of them")
 	}
 	cfg, err := awsConfig(ctx)
 	return Stack{AWS: cfg}, err
@@ -94,8 +111,11 @@ func local(file string) (Stack, error) {
 		DeadLetterBucket string            `json:"deadLetterBucket"`
 		DeadLetterQueues []string          `json:"deadLetterQueues"`
 		Queues           map[string]string `json:"queues"`
+		API              string            `json:"apiUrl"`
+		Tokens           map[string]string `json:"tokens"`
+		Events           string            `json:"events"`
 	}
-	if err := read(file, &dev); err != nil {
+	if err := read(file, "is `make dev` running?", &dev); err != nil {
 		return Stack{}, err
 	}
 	return Stack{
@@ -104,13 +124,14 @@ func local(file string) (Stack, error) {
 			Credentials: credentials.NewStaticCredentialsProvider(dev.AccessKeyID, dev.SecretAccessKey, ""),
 		},
 		Table: dev.Table, DeadLetterBucket: dev.DeadLetterBucket, DeadLetterQueues: dev.DeadLetterQueues, LedgerQueue: dev.Queues[ledgerQueue],
+		API: dev.API, Tokens: dev.Tokens, Events: dev.Events,
 	}, nil
 }
 
 // deployed reads the outputs of a stage's stacks.
 func deployed(ctx context.Context, file string) (Stack, error) {
 	var stacks map[string]map[string]string
-	if err := read(file, &stacks); err != nil {
+	if err := read(file, "run `make deploy` first", &stacks); err != nil {
 		return Stack{}, err
 	}
 	var s Stack
@@ -123,6 +144,8 @@ func deployed(ctx context.Context, file string) (Stack, error) {
 				s.DeadLetterBucket = value
 			case name == "LedgerQueue":
 				s.LedgerQueue = value
+			case name == "ApiUrl":
+				s.API = value
 			case strings.HasSuffix(name, "DeadLetterQueue"):
 				s.DeadLetterQueues = append(s.DeadLetterQueues, value)
 			}
@@ -151,10 +174,11 @@ func regionOf(queueURL string) string {
 	return ""
 }
 
-func read(file string, into any) error {
+// read decodes a file, and says what to do where there is none.
+func read(file, missing string, into any) error {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no %s: is the stack running, or deployed?", file)
+		return fmt.Errorf("there is no %s: %s", file, missing)
 	}
 	if err != nil {
 		return fmt.Errorf("read where the stack is: %w", err)

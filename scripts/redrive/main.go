@@ -17,8 +17,9 @@
 // Where:
 //
 //	-dev FILE       a local runtime (default .stowage/dev.json, when it is there)
-//	-outputs FILE   a deployed stage, as make deploy wrote it (.stowage/outputs-<stage>.json),
-//	                with the AWS credentials and region of the environment
+//	-stage NAME     a deployed stage, by .stowage/outputs-<stage>.json, with the AWS
+//	                credentials and region of the environment
+//	-outputs FILE   the same, by its file
 //	-queue URL, -bucket NAME   these, and no others; AWS_ENDPOINT_URL is heeded
 //
 // A message goes back to the queue that gave it up. A letter, and a batch of a stream,
@@ -35,21 +36,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"github.com/stowage-dev/stowage/scripts/command"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr, time.Now)
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "redrive:", err)
-	stop()
-	os.Exit(1)
+	os.Exit(command.Run("redrive", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout, os.Stderr, time.Now) }))
 }
 
 // Actions.
@@ -89,8 +82,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	o.action = args[0]
 	flags := flag.NewFlagSet("redrive "+o.action, flag.ContinueOnError)
 	flags.SetOutput(usage)
-	flags.StringVar(&o.where.dev, "dev", "", "`file` of a local runtime")
-	flags.StringVar(&o.where.outputs, "outputs", "", "`file` of the outputs of a deployed stage")
+	o.where.stack.Flags(flags)
 	flags.StringVar(&o.where.queue, "queue", "", "`URL` of a dead-letter queue")
 	flags.StringVar(&o.where.bucket, "bucket", "", "`name` of a dead-letter bucket")
 	flags.StringVar(&o.from, "from", "", "only sources whose name has this `text` in it: of a queue, of letters, or of stream")

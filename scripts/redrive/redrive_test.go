@@ -249,8 +249,8 @@ func TestArguments(t *testing.T) {
 		{[]string{"list", "-limit", "-1"}, "negative"},
 		{[]string{"list", "-wait", "21s"}, "want 0s to 20s"},
 		{[]string{"list", "-older", "2h", "-newer", "1h"}, "nothing is older than 2h0m0s and newer than 1h0m0s"},
-		{[]string{"list", "-dev", "a", "-outputs", "b"}, "two stacks"},
-		{[]string{"list", "-dev", filepath.Join(t.TempDir(), "none.json")}, "is the stack running"},
+		{[]string{"list", "-dev", "a", "-outputs", "b"}, "give one of them"},
+		{[]string{"list", "-dev", filepath.Join(t.TempDir(), "none.json")}, "is `make dev` running?"},
 	} {
 		err := run(t.Context(), tc.args, io.Discard, io.Discard, time.Now)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -276,15 +276,16 @@ func TestDeployedStage(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := where{outputs: file}.places(t.Context())
+	prod := deployment.Where{Outputs: file}
+	p, err := where{stack: prod}.places(t.Context())
 	if err != nil || p.bucket != "the-bucket" || p.aws.Region != "eu-west-1" || len(p.queues) != 2 || deployment.ByPath(p.aws) {
 		t.Errorf("%+v, %v", p, err)
 	}
-	sources, err := where{outputs: file}.sources(t.Context(), "")
+	sources, err := where{stack: prod}.sources(t.Context(), "")
 	if err != nil || len(sources) != 4 {
 		t.Errorf("%v, %v", sources, err)
 	}
-	sources, err = where{queue: "https://sqs.eu-west-1.amazonaws.com/123456789012/c", outputs: file}.sources(t.Context(), "")
+	sources, err = where{queue: "https://sqs.eu-west-1.amazonaws.com/123456789012/c", stack: prod}.sources(t.Context(), "")
 	if err != nil || len(sources) != 1 || sources[0].name() != "c" {
 		t.Errorf("%v, %v", sources, err)
 	}

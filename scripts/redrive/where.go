@@ -18,7 +18,7 @@ import (
 
 // where says in which stack dead letters lie.
 type where struct {
-	dev, outputs  string // files
+	stack         deployment.Where
 	queue, bucket string
 	wait          time.Duration // for messages
 }
@@ -47,7 +47,7 @@ func (w where) sources(ctx context.Context, from string) ([]source, error) {
 		all = append(all, letters(objects, p.bucket, f), stream(objects, p.bucket, f))
 	}
 	if len(all) == 0 {
-		return nil, errors.New("no dead-letter queue and no dead-letter bucket is known: give -dev, -outputs, -queue or -bucket")
+		return nil, errors.New("no dead-letter queue and no dead-letter bucket is known: give -dev, -stage, -outputs, -queue or -bucket")
 	}
 	var names []string
 	chosen := slices.DeleteFunc(slices.Clone(all), func(s source) bool {
@@ -62,7 +62,7 @@ func (w where) sources(ctx context.Context, from string) ([]source, error) {
 
 func (w where) places(ctx context.Context) (places, error) {
 	named := w.queue != "" || w.bucket != ""
-	stack := deployment.Where{Dev: w.dev, Outputs: w.outputs}
+	stack := w.stack
 	if !named {
 		stack = stack.OrDev()
 	}

@@ -20,7 +20,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -28,6 +27,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/scripts/demo/target"
 	"github.com/stowage-dev/stowage/shared/client"
 )
@@ -48,24 +48,17 @@ type options struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	local := flag.String("local", ".tools/stowage-local", "local runtime `binary`")
 	gib := flag.Float64("gib", 5, "size in GiB")
 	workers := flag.Int("workers", 4, "parts sent at a time")
 	check := flag.Bool("check", true, "fail when a figure is not reached")
 	flag.Parse()
-	var err error
-	if how := os.Getenv("BIGUPLOAD_SENDER"); how != "" {
-		err = send(ctx, how, *workers)
-	} else {
-		err = run(ctx, options{local: *local, size: int64(*gib * (1 << 30)), workers: *workers, check: *check})
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bigupload:", err)
-		stop()
-		os.Exit(1)
-	}
+	os.Exit(command.Run("bigupload", func(ctx context.Context) error {
+		if how := os.Getenv("BIGUPLOAD_SENDER"); how != "" {
+			return send(ctx, how, *workers)
+		}
+		return run(ctx, options{local: *local, size: int64(*gib * (1 << 30)), workers: *workers, check: *check})
+	}))
 }
 
 func run(ctx context.Context, o options) error {

@@ -19,10 +19,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"text/tabwriter"
+
+	"github.com/stowage-dev/stowage/scripts/command"
 )
 
 // variant is one way of building a function, with its budget.
@@ -56,12 +57,7 @@ func main() {
 	runs := flag.Int("runs", 40, "how often each binary is started")
 	budget := flag.Bool("budget", true, "fail when a function is over its budget")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, flag.Args(), *runs, *budget); err != nil {
-		fmt.Fprintln(os.Stderr, "coldstart:", err)
-		os.Exit(1)
-	}
+	os.Exit(command.Run("coldstart", func(ctx context.Context) error { return run(ctx, flag.Args(), *runs, *budget) }))
 }
 
 func run(ctx context.Context, functions []string, runs int, budget bool) error {

@@ -15,11 +15,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 )
 
@@ -34,23 +34,19 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == s3.Command {
 		os.Exit(s3.Main(os.Args, os.Stdin))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	calls := flag.Int("calls", 3000, "how many calls of each sort to time")
 	transfers := flag.Int("transfers", 9, "how many transfers of each sort to time")
 	size := flag.Int("size", 256<<20, "`bytes` of a transfer")
 	modules := flag.String("node-modules", "node_modules", "`directory` of the engines")
 	check := flag.Bool("check", true, "fail when a figure is out of its bounds")
 	flag.Parse()
-	missed, err := run(ctx, plan{*calls, *transfers, *size, *modules}, os.Stdout)
-	if *check {
-		err = errors.Join(err, missed)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "gateway:", err)
-		stop()
-		os.Exit(1)
-	}
+	os.Exit(command.Run("gateway", func(ctx context.Context) error {
+		missed, err := run(ctx, plan{*calls, *transfers, *size, *modules}, os.Stdout)
+		if *check {
+			err = errors.Join(err, missed)
+		}
+		return err
+	}))
 }
 
 // plan says how much to measure.

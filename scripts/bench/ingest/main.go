@@ -16,9 +16,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 
 	"github.com/stowage-dev/stowage/scripts/bench/subject"
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/scripts/local/engines/s3"
 )
 
@@ -36,23 +36,16 @@ func main() {
 	size := flag.Int64("gib", 5, "with -large: its size")
 	check := flag.Bool("check", true, "fail when the figure is not reached")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	var err error
-	if *large {
-		err = compareSizes(ctx, *size<<30)
-	} else {
-		var ratio float64
-		ratio, err = comparePeers(ctx, *rounds, *batches, *warm)
+	os.Exit(command.Run("ingest", func(ctx context.Context) error {
+		if *large {
+			return compareSizes(ctx, *size<<30)
+		}
+		ratio, err := comparePeers(ctx, *rounds, *batches, *warm)
 		if err == nil && *check && ratio > mostRatio {
 			err = fmt.Errorf("the ratio is %.2f, the most is %.2f", ratio, mostRatio)
 		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "ingest:", err)
-		stop()
-		os.Exit(1)
-	}
+		return err
+	}))
 }
 
 func comparePeers(ctx context.Context, rounds, batches, warm int) (ratio float64, err error) {

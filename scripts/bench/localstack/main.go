@@ -14,29 +14,23 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/scripts/demo/target"
 	"github.com/stowage-dev/stowage/shared/client"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	local := flag.String("local", ".tools/stowage-local", "local runtime `binary`")
 	uploads := flag.Int("uploads", 300, "how many uploads to time")
 	size := flag.Int("size", 64<<10, "`bytes` of each")
 	flag.Parse()
-	if err := run(ctx, *local, *uploads, *size); err != nil {
-		fmt.Fprintln(os.Stderr, "localstack:", err)
-		stop()
-		os.Exit(1)
-	}
+	os.Exit(command.Run("localstack", func(ctx context.Context) error { return run(ctx, *local, *uploads, *size) }))
 }
 
 func run(ctx context.Context, binary string, uploads, size int) error {

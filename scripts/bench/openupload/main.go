@@ -15,10 +15,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 
 	"github.com/stowage-dev/stowage/scripts/bench/catalogdb"
 	"github.com/stowage-dev/stowage/scripts/bench/subject"
+	"github.com/stowage-dev/stowage/scripts/command"
 )
 
 //go:embed peer
@@ -30,17 +30,13 @@ func main() {
 	warm := flag.Int("warm", 600, "requests that do not count, before the first batch")
 	check := flag.Bool("check", true, "fail when the figure is not reached")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ratio, err := run(ctx, *rounds, *requests, *warm)
-	if err == nil && *check && ratio > mostRatio {
-		err = fmt.Errorf("the ratio is %.2f, want at most %.2f", ratio, mostRatio)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "openupload:", err)
-		stop()
-		os.Exit(1)
-	}
+	os.Exit(command.Run("openupload", func(ctx context.Context) error {
+		ratio, err := run(ctx, *rounds, *requests, *warm)
+		if err == nil && *check && ratio > mostRatio {
+			err = fmt.Errorf("the ratio is %.2f, want at most %.2f", ratio, mostRatio)
+		}
+		return err
+	}))
 }
 
 // mostRatio is the figure to reach.

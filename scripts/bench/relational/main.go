@@ -23,11 +23,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/shared/pgstore/migrations"
 	"github.com/stowage-dev/stowage/shared/pgstore/pgtest"
 )
@@ -72,13 +72,6 @@ func (b *bench) hold(ok bool, format string, args ...any) {
 
 func main() {
 	var s settings
-	all := []figure{
-		{"pipeline", pipelined},
-		{"modes", modes},
-		{"crowd", crowd},
-		{"kills", kills},
-		{"search", searching},
-	}
 	only := flag.String("only", "", "which figures, by name, separated by commas; empty: all")
 	flag.BoolVar(&s.small, "small", false, "small sizes, for which no time is held")
 	flag.BoolVar(&s.check, "check", true, "fail when a figure is missed")
@@ -91,29 +84,35 @@ func main() {
 	flag.IntVar(&s.searches, "searches", 0, "searches; 0: 2,000, or 100")
 	flag.Parse()
 	s.fill()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	os.Exit(command.Run("relational", func(ctx context.Context) error { return run(ctx, *only, s) }))
+}
+
+// run measures the figures that are named, or all.
+func run(ctx context.Context, only string, s settings) error {
 	var missed []string
-	for _, f := range all {
-		if *only != "" && !slices.Contains(strings.Split(*only, ","), f.name) {
+	for _, f := range []figure{
+		{"pipeline", pipelined},
+		{"modes", modes},
+		{"crowd", crowd},
+		{"kills", kills},
+		{"search", searching},
+	} {
+		if only != "" && !slices.Contains(strings.Split(only, ","), f.name) {
 			continue
 		}
 		fmt.Printf("== %s\n", f.name)
 		begun := time.Now()
 		m, err := measure(ctx, f, s)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "relational: %s: %v\n", f.name, err)
-			stop()
-			os.Exit(1)
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
 		missed = append(missed, m...)
 		fmt.Printf("  (%s)\n", time.Since(begun).Round(time.Second))
 	}
 	if len(missed) > 0 && s.check && !s.small {
-		fmt.Fprintln(os.Stderr, "relational: missed:", strings.Join(missed, "; "))
-		stop()
-		os.Exit(1)
+		return fmt.Errorf("missed: %s", strings.Join(missed, "; "))
 	}
+	return nil
 }
 
 func (s *settings) fill() {

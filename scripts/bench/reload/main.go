@@ -21,12 +21,13 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/stowage-dev/stowage/scripts/build/tags"
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/scripts/local/build"
 	"github.com/stowage-dev/stowage/scripts/local/lambda"
 	"github.com/stowage-dev/stowage/scripts/local/reload"
@@ -35,7 +36,6 @@ import (
 const (
 	module   = "github.com/stowage-dev/stowage"
 	function = "probe"
-	tags     = "lambda.norpc,grpcnotrace"
 )
 
 func main() {
@@ -45,13 +45,7 @@ func main() {
 	rounds := flag.Int("rounds", 9, "how often each is measured")
 	budget := flag.Duration("budget", 150*time.Millisecond, "most that a save may take beyond go build; 0: any")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *rounds, *budget); err != nil {
-		fmt.Fprintln(os.Stderr, "reload:", err)
-		stop()
-		os.Exit(1)
-	}
+	os.Exit(command.Run("reload", func(ctx context.Context) error { return run(ctx, *rounds, *budget) }))
 }
 
 func run(ctx context.Context, rounds int, budget time.Duration) (err error) {
@@ -62,7 +56,7 @@ func run(ctx context.Context, rounds int, budget time.Duration) (err error) {
 	defer os.RemoveAll(dir)
 	b := &bench{
 		dir: filepath.Join(dir, "module"), bin: filepath.Join(dir, "bin"), swapped: make(chan struct{}, 1),
-		source: build.Source{Package: module + "/functions/" + function, Module: module, Tags: tags},
+		source: build.Source{Package: module + "/functions/" + function, Module: module, Tags: tags.Functions},
 	}
 	clock, err := newClock(dir)
 	if err != nil {
@@ -191,7 +185,7 @@ func (b *bench) build(ctx context.Context, word string) (time.Duration, error) {
 		return 0, err
 	}
 	begin := time.Now()
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", "-s -w",
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags.Functions, "-ldflags", "-s -w",
 		"-o", filepath.Join(b.dir, "bootstrap"), b.source.Package)
 	cmd.Dir, cmd.Env = b.dir, build.Environment()
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -23,22 +23,11 @@ func BuildFunction(ctx context.Context, dir, name string) (command []string, err
 }
 
 // BuildPeer bundles the peer of files, whose program is peer/runtime.ts, below dir as one
-// deploys it, and returns the command that runs it. What it needs is installed in .tools/<name>
-// with npm, once.
+// deploys it, and returns the command that runs it. InstallPeer says where.
 func BuildPeer(ctx context.Context, dir, name string, files embed.FS) (command []string, err error) {
-	sources, err := fs.Sub(files, "peer")
-	if err != nil {
-		return nil, fmt.Errorf("read the peer: %w", err)
-	}
-	installed := filepath.Join(".tools", name)
-	fresh, err := unpack(installed, sources)
+	installed, err := InstallPeer(ctx, name, files, "peer")
 	if err != nil {
 		return nil, err
-	}
-	if fresh {
-		if err := execute(ctx, installed, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
-			return nil, err
-		}
 	}
 	bundle := filepath.Join(dir, "peer.cjs")
 	if err := execute(ctx, installed, filepath.Join("node_modules", ".bin", "esbuild"), "runtime.ts",
@@ -46,6 +35,24 @@ func BuildPeer(ctx context.Context, dir, name string, files embed.FS) (command [
 		return nil, err
 	}
 	return []string{"node", bundle}, nil
+}
+
+// InstallPeer writes the files of a directory to .tools/<name>, which it returns, and
+// installs what they need there with npm, once.
+func InstallPeer(ctx context.Context, name string, files embed.FS, from string) (dir string, err error) {
+	if _, err := os.Stat("go.mod"); err != nil {
+		return "", errors.New("no go.mod here: run it from the top of the repository")
+	}
+	sources, err := fs.Sub(files, from)
+	if err != nil {
+		return "", fmt.Errorf("read the peer: %w", err)
+	}
+	dir = filepath.Join(".tools", name)
+	fresh, err := unpack(dir, sources)
+	if err != nil || !fresh {
+		return dir, err
+	}
+	return dir, execute(ctx, dir, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
 }
 
 // unpack writes a peer's files to dir, and reports whether what they need is still to be

@@ -16,10 +16,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"text/tabwriter"
 
+	"github.com/stowage-dev/stowage/scripts/bench/subject"
+	"github.com/stowage-dev/stowage/scripts/command"
 	"github.com/stowage-dev/stowage/shared/picture"
 )
 
@@ -41,12 +42,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 5, "how many copies of each size a round makes")
 	flag.BoolVar(&o.check, "check", true, "fail when a figure is not reached")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "thumbnail:", err)
-		os.Exit(1)
-	}
+	os.Exit(command.Run("thumbnail", func(ctx context.Context) error { return run(ctx, o) }))
 }
 
 // sizes are those that derivatives have.
@@ -68,10 +64,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("read the photo: %w", err)
 	}
-	peer, err := installSharp(ctx)
+	installed, err := subject.InstallPeer(ctx, "bench-sharp", sharpFiles, "sharp")
 	if err != nil {
 		return err
 	}
+	peer := sharp(installed)
 	ours, theirs := best{}, best{}
 	for range o.rounds {
 		took, err := measure(data, o.runs)

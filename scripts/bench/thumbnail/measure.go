@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,40 +46,11 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-//go:embed sharp/package.json sharp/package-lock.json sharp/thumbnail.js
+//go:embed sharp
 var sharpFiles embed.FS
 
 // sharp is the directory that it was installed in.
 type sharp string
-
-func installSharp(ctx context.Context) (sharp, error) {
-	if _, err := os.Stat("go.mod"); err != nil {
-		return "", errors.New("no go.mod here: run it from the top of the repository")
-	}
-	dir := filepath.Join(".tools", "bench-sharp")
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // nothing secret
-		return "", fmt.Errorf("make a directory for sharp: %w", err)
-	}
-	entries, err := sharpFiles.ReadDir("sharp")
-	if err != nil {
-		return "", fmt.Errorf("list the files of sharp: %w", err)
-	}
-	for _, e := range entries {
-		text, err := sharpFiles.ReadFile("sharp/" + e.Name())
-		if err != nil {
-			return "", fmt.Errorf("read %s: %w", e.Name(), err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, e.Name()), text, 0o644); err != nil { //nolint:gosec // nothing secret
-			return "", fmt.Errorf("install sharp: %w", err)
-		}
-	}
-	npm := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
-	npm.Dir, npm.Stderr = dir, os.Stderr
-	if err := npm.Run(); err != nil {
-		return "", fmt.Errorf("install sharp with npm ci: %w", err)
-	}
-	return sharp(dir), nil
-}
 
 func (s sharp) measure(ctx context.Context, photo, out string, runs int) (map[int]float64, error) {
 	args := []string{filepath.Join(string(s), "thumbnail.js"), photo, out, strconv.Itoa(runs)}

@@ -4,7 +4,6 @@ package target
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stowage-dev/stowage/scripts/demo/journey"
+	"github.com/stowage-dev/stowage/scripts/deployment"
 	"github.com/stowage-dev/stowage/shared/client"
 )
 
@@ -53,18 +53,18 @@ func StartLocal(ctx context.Context, binary, state string, out io.Writer) (*Loca
 	go func() { ended <- cmd.Wait() }()
 	stop := func() error { return stopLocal(cmd, ended) }
 
-	target, err := awaitReady(ctx, filepath.Join(state, "dev.json"), ended)
+	target, err := awaitReady(ctx, deployment.Where{Dev: filepath.Join(state, "dev.json")}, ended)
 	if err != nil {
 		return nil, errors.Join(err, stop())
 	}
 	return &Local{Target: target, PID: cmd.Process.Pid, stop: stop}, nil
 }
 
-func awaitReady(ctx context.Context, dev string, ended chan error) (journey.Target, error) {
+func awaitReady(ctx context.Context, started deployment.Where, ended chan error) (journey.Target, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		if target, err := ReadDev(dev); err == nil {
+		if target, err := Find(ctx, started); err == nil {
 			return target, nil
 		}
 		select {
@@ -92,53 +92,22 @@ func stopLocal(cmd *exec.Cmd, ended chan error) error {
 	}
 }
 
-// ReadDev reads the file that a local runtime writes when it is ready.
-func ReadDev(file string) (journey.Target, error) {
-	data, err := os.ReadFile(file)
+// Find is a stack that runs already. Tokens of a deployed stage are taken from the
+// environment, since only its users can get those.
+func Find(ctx context.Context, where deployment.Where) (journey.Target, error) {
+	stack, err := where.Find(ctx)
 	if err != nil {
-		return journey.Target{}, fmt.Errorf("read %s (is `make dev` running?): %w", file, err)
+		return journey.Target{}, err
 	}
-	var dev struct {
-		APIURL string            `json:"apiUrl"`
-		Tokens map[string]string `json:"tokens"`
-		Events string            `json:"events"`
+	if stack.API == "" {
+		return journey.Target{}, errors.New("the stack has no API: was the Service stack deployed?")
 	}
-	if err := json.Unmarshal(data, &dev); err != nil {
-		return journey.Target{}, fmt.Errorf("decode %s: %w", file, err)
+	alpha, beta := stack.Tokens["alpha"], stack.Tokens["beta"]
+	if stack.Tokens == nil {
+		alpha, beta = os.Getenv("STOWAGE_TOKEN_ALPHA"), os.Getenv("STOWAGE_TOKEN_BETA")
 	}
-	if dev.APIURL == "" || dev.Tokens["alpha"] == "" || dev.Tokens["beta"] == "" {
-		return journey.Target{}, fmt.Errorf("%s lacks apiUrl or the tokens alpha and beta", file)
-	}
-	return journey.Target{
-		API: dev.APIURL, Alpha: client.StaticToken(dev.Tokens["alpha"]), Beta: client.StaticToken(dev.Tokens["beta"]), Events: dev.Events,
-	}, nil
-}
-
-// ReadOutputs takes the API of a deployed stage from the outputs of `cdk deploy`, and
-// the tokens of two members from the environment, since only its users can get those.
-func ReadOutputs(file string) (journey.Target, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return journey.Target{}, fmt.Errorf("read the stage's outputs (run `make deploy` first): %w", err)
-	}
-	var stacks map[string]map[string]string
-	if err := json.Unmarshal(data, &stacks); err != nil {
-		return journey.Target{}, fmt.Errorf("decode %s: %w", file, err)
-	}
-	target := journey.Target{
-		Alpha: client.StaticToken(os.Getenv("STOWAGE_TOKEN_ALPHA")),
-		Beta:  client.StaticToken(os.Getenv("STOWAGE_TOKEN_BETA")),
-	}
-	for _, outputs := range stacks {
-		if url := outputs["ApiUrl"]; url != "" {
-			target.API = url
-		}
-	}
-	if target.API == "" {
-		return journey.Target{}, fmt.Errorf("%s holds no output ApiUrl; was the Service stack deployed?", file)
-	}
-	if os.Getenv("STOWAGE_TOKEN_ALPHA") == "" || os.Getenv("STOWAGE_TOKEN_BETA") == "" {
+	if alpha == "" || beta == "" {
 		return journey.Target{}, errors.New("set STOWAGE_TOKEN_ALPHA and STOWAGE_TOKEN_BETA to access tokens of a writer of the workspaces alpha and beta of that stage (docs/deploy.md shows how to get them)")
 	}
-	return target, nil
+	return journey.Target{API: stack.API, Alpha: client.StaticToken(alpha), Beta: client.StaticToken(beta), Events: stack.Events}, nil
 }

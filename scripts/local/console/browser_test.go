@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,31 +25,13 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/stowage-dev/stowage/scripts/chromiumtest"
 	"github.com/stowage-dev/stowage/scripts/local/bus"
 	"github.com/stowage-dev/stowage/scripts/local/console"
 	"github.com/stowage-dev/stowage/scripts/local/queue"
 	"github.com/stowage-dev/stowage/scripts/local/stack"
 	"github.com/stowage-dev/stowage/scripts/local/stack/stacktest"
 )
-
-// chromium finds the browser. Without one the test is skipped, and fails in CI.
-func chromium(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("STOWAGE_CHROMIUM"); path != "" {
-		return path
-	}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	message := "no Chromium to look at the console with: install it (Debian: apt-get install chromium), or name it in STOWAGE_CHROMIUM"
-	if os.Getenv("CI") == "true" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
-}
 
 // browser is a headless browser that fails its test on any error on the page.
 type browser struct {
@@ -64,10 +45,7 @@ type browser struct {
 
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.WindowSize(1360, 860))
-	if os.Getuid() == 0 { // Chromium's sandbox refuses root
-		options = append(options, chromedp.NoSandbox)
-	}
+	options := append(chromiumtest.Options(t), chromedp.WindowSize(1360, 860))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)

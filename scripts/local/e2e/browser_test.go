@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,32 +18,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// chromium finds the browser. Without one the test is skipped, and fails in CI.
-func chromium(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("STOWAGE_CHROMIUM"); path != "" {
-		return path
-	}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	const message = "no Chromium to upload with: install it (Debian: apt-get install chromium), or name it in STOWAGE_CHROMIUM"
-	if os.Getenv("CI") == "true" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
-}
-
 // newBrowser starts a headless browser.
-func newBrowser(t *testing.T, path string) context.Context {
+func newBrowser(t *testing.T, options []chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WSURLReadTimeout(2*time.Minute))
-	if os.Getuid() == 0 { // Chromium's sandbox refuses root
-		options = append(options, chromedp.NoSandbox)
-	}
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/stowage-dev/stowage/scripts/chromiumtest"
 )
 
 // result waits until Uppy says that it is done.
@@ -84,14 +86,14 @@ const (
 // TestUppy uploads with the real Uppy in a real browser, from another origin than the API's
 // and the bucket's, so that both must allow all that it takes.
 func TestUppy(t *testing.T) {
-	path := chromium(t)
+	chromium := chromiumtest.Options(t)
 	page := httptest.NewUnstartedServer(nil) // its origin goes into the template
 	origin := "http://" + page.Listener.Addr().String()
 	l := launch(t, t.TempDir(), "--cdk-out", allowing(t, origin), "--source", "../../..")
 	page.Config.Handler = pageHandler(t, l)
 	page.Start()
 	t.Cleanup(page.Close)
-	browser := newBrowser(t, path)
+	browser := newBrowser(t, chromium)
 	for _, test := range []struct {
 		name string
 		run  func(*local, *tab, string)

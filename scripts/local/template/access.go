@@ -13,6 +13,49 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/assembly"
 )
 
+// Role is an IAM role with every policy that is attached to it.
+type Role struct {
+	Origin
+	Name, ARN, ID       string
+	Trust               json.RawMessage
+	Policies            []Policy
+	ManagedPolicyARNs   []string // of AWS's own policies; those of the template are among Policies
+	Tags                map[string]string
+	PermissionsBoundary string
+	MaxSession          time.Duration
+	// Unused are grants that the template itself says nothing uses, and why.
+	Unused []UnusedGrant
+}
+
+// UnusedGrant says why a role is granted what no run uses.
+type UnusedGrant struct {
+	Actions  []string
+	Resource string // as in the policy
+	Reason   string
+}
+
+// Policy is a named policy document.
+type Policy struct {
+	Name     string
+	Document json.RawMessage
+}
+
+// ManagedPolicy is a managed policy of the template. It stands among the policies of every role that it is
+// attached to.
+type ManagedPolicy struct {
+	Origin
+	ARN string
+	Policy
+}
+
+// Key is a KMS key.
+type Key struct {
+	Origin
+	ID, ARN string
+	Policy  json.RawMessage
+	Aliases []string
+}
+
 type roleProperties struct {
 	AssumeRolePolicyDocument document
 	Description              NoLocalEffect // for people
@@ -170,27 +213,6 @@ func decodeAlias(d *decoder, r assembly.Resource) error {
 		return fmt.Errorf("property TargetKeyId: no stack declares the key %s", p.TargetKeyID)
 	})
 	return nil
-}
-
-// function finds a function by name, ARN or partial ARN, as the properties that
-// name functions allow.
-func (m *Model) function(nameOrARN string) (*Function, error) {
-	name := nameOrARN[strings.LastIndex(nameOrARN, ":")+1:]
-	for _, f := range m.Functions {
-		if f.Name == name {
-			return f, nil
-		}
-	}
-	return nil, fmt.Errorf("property FunctionName: no stack declares the function %s", nameOrARN)
-}
-
-func (m *Model) bucket(name string) (*Bucket, error) {
-	for _, b := range m.Buckets {
-		if b.Name == name {
-			return b, nil
-		}
-	}
-	return nil, fmt.Errorf("no stack declares the bucket %s", name)
 }
 
 // service is the service of an ARN.

@@ -2,13 +2,69 @@ package template
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stowage-dev/stowage/scripts/local/assembly"
 )
 
-func origin(r assembly.Resource) Origin {
-	return Origin{Stack: r.Stack, LogicalID: r.LogicalID, ConstructPath: r.ConstructPath}
+// Function is a Lambda function whose code is a bootstrap for provided.al2023.
+type Function struct {
+	Origin
+	Name, ARN     string
+	Handler       string
+	Runtime       string
+	Architecture  string // arm64 or x86_64
+	AssetDir      string
+	Environment   map[string]string
+	Timeout       time.Duration
+	MemoryMB      int
+	EphemeralMB   int
+	RoleARN       string
+	Tracing       bool
+	DeadLetterARN string
+	LogGroup      string // name; empty: Lambda's own
+	LogFormat     string // Text or JSON
+	LogLevel      string // of JSON logs; empty: INFO
+	// ReservedConcurrency is nil when the function shares the account's.
+	ReservedConcurrency *int
+	Async               AsyncConfig
+	// InNetwork says that the function stands in a network, and reaches what that lets it.
+	InNetwork bool
+}
+
+// AsyncConfig says what becomes of asynchronous invocations.
+type AsyncConfig struct {
+	MaxAge     time.Duration // zero: 6 hours
+	MaxRetries *int          // nil: 2
+	OnSuccess  string        // destination ARN
+	OnFailure  string        // destination ARN
+}
+
+// Mapping is an event source mapping.
+type Mapping struct {
+	Origin
+	ID, SourceARN, FunctionARN string
+	BatchSize                  int
+	Window                     time.Duration
+	Filters                    []string // event patterns; a record must match one
+	Enabled                    bool
+	ReportBatchItemFailures    bool
+	MaxConcurrency             int // of a queue mapping; 0: no limit
+
+	// The rest is for streams.
+	StartingPosition      string
+	BisectOnError         bool
+	MaxRetries            int           // -1: until the record expires
+	MaxRecordAge          time.Duration // -1: until the record expires
+	OnFailureARN          string
+	ParallelizationFactor int
+}
+
+// Permission is a statement of a function's resource policy.
+type Permission struct {
+	Origin
+	FunctionARN, Action, Principal, SourceARN, SourceAccount string
 }
 
 // Lambda's defaults, from the CloudFormation reference of AWS::Lambda::Function.
@@ -222,4 +278,16 @@ func decodeInvokeConfig(d *decoder, r assembly.Resource) error {
 		return nil
 	})
 	return nil
+}
+
+// function finds a function by name, ARN or partial ARN, as the properties that
+// name functions allow.
+func (m *Model) function(nameOrARN string) (*Function, error) {
+	name := nameOrARN[strings.LastIndex(nameOrARN, ":")+1:]
+	for _, f := range m.Functions {
+		if f.Name == name {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("property FunctionName: no stack declares the function %s", nameOrARN)
 }

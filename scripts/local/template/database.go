@@ -1,7 +1,6 @@
 package template
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +8,35 @@ import (
 
 	"github.com/stowage-dev/stowage/scripts/local/assembly"
 )
+
+// Database is an Aurora PostgreSQL cluster.
+type Database struct {
+	Origin
+	Identifier, ResourceID string
+	Name, Master           string
+	Writer, Reader         string // host:port
+	Instances              int
+	Settings               map[string]string // of its parameter group
+}
+
+// DatabaseProxy is an RDS Proxy with its target.
+type DatabaseProxy struct {
+	Origin
+	Name, ResourceID      string
+	RoleARN               string
+	Endpoint              string // host:port
+	Endpoints             []ProxyEndpoint
+	Cluster               string // identifier
+	BorrowTimeout         time.Duration
+	IdleClientTimeout     time.Duration
+	MaxConnectionsPercent int
+}
+
+// ProxyEndpoint is a further endpoint of a proxy.
+type ProxyEndpoint struct {
+	Address  string // host:port
+	ReadOnly bool
+}
 
 type clusterProperties struct {
 	AutoMinorVersionUpgrade          NoLocalEffect // the engine has one version
@@ -221,61 +249,6 @@ func decodeProxyEndpoint(d *decoder, r assembly.Resource) error {
 	}
 	d.proxy(r, p.DBProxyName, func(proxy *DatabaseProxy) error {
 		proxy.Endpoints = append(proxy.Endpoints, ProxyEndpoint{Address: r.Attributes["Endpoint"], ReadOnly: p.TargetRole == "READ_ONLY"})
-		return nil
-	})
-	return nil
-}
-
-// decodeEndpoint notes which services a function in a network reaches.
-func decodeEndpoint(d *decoder, r assembly.Resource) error {
-	p, err := properties[struct {
-		PolicyDocument  document
-		RouteTableIDs   NoLocalEffect // there is one network
-		ServiceName     string
-		Tags            NoLocalEffect
-		VpcEndpointType string
-		VpcID           string
-	}](r)
-	if err != nil {
-		return err
-	}
-	if err := oneOf("VpcEndpointType", p.VpcEndpointType, "Gateway"); err != nil {
-		return err
-	}
-	e := NetworkEndpoint{Origin: origin(r), Service: p.ServiceName[strings.LastIndexByte(p.ServiceName, '.')+1:], Policy: p.PolicyDocument.raw()}
-	if err := oneOf("ServiceName's service", e.Service, "s3", "dynamodb"); err != nil {
-		return err
-	}
-	d.model.NetworkEndpoints = append(d.model.NetworkEndpoints, e)
-	return nil
-}
-
-// decodeCustom keeps a custom resource whose provider is a function of the template.
-func decodeCustom(d *decoder, r assembly.Resource) error {
-	token, _ := r.Properties["ServiceToken"].(string)
-	if token == "" {
-		return errors.New("property ServiceToken is required")
-	}
-	given, err := json.Marshal(r.Properties)
-	if err != nil {
-		return fmt.Errorf("encode properties: %w", err)
-	}
-	timeout := time.Hour // CloudFormation's
-	if text, ok := r.Properties["ServiceTimeout"]; ok {
-		n, err := time.ParseDuration(fmt.Sprint(text) + "s")
-		if err != nil {
-			return fmt.Errorf("property ServiceTimeout: want a number of seconds, have %v", text)
-		}
-		timeout = n
-	}
-	d.later(r, func() error {
-		f, err := d.model.function(token)
-		if err != nil {
-			return fmt.Errorf("property ServiceToken: %w", err)
-		}
-		d.model.CustomResources = append(d.model.CustomResources, CustomResource{
-			Origin: origin(r), Type: r.Type, FunctionARN: f.ARN, Properties: given, Timeout: timeout, DependsOn: r.DependsOn,
-		})
 		return nil
 	})
 	return nil

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -8,86 +9,71 @@ import (
 	"github.com/stowage-dev/stowage/scripts/local/assembly"
 )
 
-// SQS's defaults, from the reference of AWS::SQS::Queue.
-const (
-	defaultVisibility      = 30 * time.Second
-	defaultRetention       = 4 * day
-	defaultMaxMessageBytes = 1 << 20
-)
-
-type queueProperties struct {
-	ContentBasedDeduplication     boolean
-	DeduplicationScope            string
-	DelaySeconds                  *integer
-	FifoQueue                     boolean
-	FifoThroughputLimit           NoLocalEffect // throughput is not limited
-	KmsDataKeyReusePeriodSeconds  NoLocalEffect // nothing is encrypted locally
-	KmsMasterKeyID                string
-	MaximumMessageSize            *integer
-	MessageRetentionPeriod        *integer
-	QueueName                     string
-	ReceiveMessageWaitTimeSeconds *integer
-	RedriveAllowPolicy            NoLocalEffect // every queue is in one account
-	RedrivePolicy                 document
-	SqsManagedSseEnabled          NoLocalEffect // nothing is encrypted locally
-	Tags                          NoLocalEffect // queues are not matched by tag
-	VisibilityTimeout             *integer
+// Topic is an SNS topic.
+type Topic struct {
+	Origin
+	Name, ARN     string
+	Policies      []json.RawMessage
+	Subscriptions []Subscription
 }
 
-func decodeQueue(d *decoder, r assembly.Resource) error {
-	p, err := properties[queueProperties](r)
-	if err != nil {
-		return err
-	}
-	if p.DeduplicationScope != "" {
-		if err := oneOf("DeduplicationScope", p.DeduplicationScope, "queue"); err != nil {
-			return err
-		}
-	}
-	q := &Queue{
-		Origin: origin(r), Name: r.Attributes["QueueName"], ARN: r.Attributes["Arn"], URL: r.Ref,
-		FIFO: bool(p.FifoQueue), ContentDedupe: bool(p.ContentBasedDeduplication),
-		VisibilityTimeout: seconds(p.VisibilityTimeout, defaultVisibility), Retention: seconds(p.MessageRetentionPeriod, defaultRetention),
-		Delay: seconds(p.DelaySeconds, 0), ReceiveWait: seconds(p.ReceiveMessageWaitTimeSeconds, 0),
-		MaxMessageBytes: number(p.MaximumMessageSize, defaultMaxMessageBytes), KeyARN: p.KmsMasterKeyID,
-	}
-	if p.RedrivePolicy != nil {
-		var redrive struct {
-			DeadLetterTargetArn string
-			MaxReceiveCount     integer
-		}
-		if err := strictJSON(p.RedrivePolicy.raw(), &redrive); err != nil {
-			return fmt.Errorf("property RedrivePolicy: %w", err)
-		}
-		q.RedriveTargetARN, q.MaxReceiveCount = redrive.DeadLetterTargetArn, int(redrive.MaxReceiveCount)
-	}
-	d.model.Queues = append(d.model.Queues, q)
-	return nil
+// Subscription delivers a topic's messages.
+type Subscription struct {
+	ARN, Protocol, Endpoint string
+	RawDelivery             bool
+	FilterPolicy            json.RawMessage
 }
 
-func decodeQueuePolicy(d *decoder, r assembly.Resource) error {
-	p, err := properties[struct {
-		PolicyDocument document
-		Queues         []string
-	}](r)
-	if err != nil {
-		return err
-	}
-	d.later(r, func() error {
-		for _, url := range p.Queues {
-			found := false
-			for _, q := range d.model.Queues {
-				if q.URL == url {
-					q.Policies, found = append(q.Policies, p.PolicyDocument.raw()), true
-				}
-			}
-			if !found {
-				return fmt.Errorf("property Queues: no stack declares the queue %s", url)
-			}
-		}
-		return nil
-	})
-	return nil
+// Bus is an event bus beside the default one.
+type Bus struct {
+	Origin
+	Name, ARN string
+}
+
+// Rule sends the events of a bus, or a schedule's ticks, to targets.
+type Rule struct {
+	Origin
+	Name, ARN string
+	Bus       string // name or ARN; empty: the default bus
+	Pattern   json.RawMessage
+	Schedule  string
+	Enabled   bool
+	Targets   []Target
+}
+
+// Target is where a rule or a schedule delivers.
+type Target struct {
+	ID, ARN, RoleARN string
+	Input, InputPath string
+	Transformer      *InputTransformer
+	DeadLetterARN    string
+	MaxRetries       *int          // nil: 185
+	MaxAge           time.Duration // zero: 24 hours
+	MessageGroupID   string
+}
+
+// InputTransformer builds a target's input from parts of the event.
+type InputTransformer struct {
+	Paths    map[string]string
+	Template string
+}
+
+// Archive keeps a bus's events for replay.
+type Archive struct {
+	Origin
+	Name, ARN, BusARN string
+	Pattern           json.RawMessage
+	Retention         time.Duration // zero: for ever
+}
+
+// Schedule is an EventBridge Scheduler schedule.
+type Schedule struct {
+	Origin
+	Name, ARN  string
+	Expression string
+	TimeZone   string
+	Enabled    bool
+	Target     Target
 }
 
 func decodeTopic(d *decoder, r assembly.Resource) error {
@@ -292,21 +278,5 @@ func decodeSchedule(d *decoder, r assembly.Resource) error {
 	}
 	d.model.Schedules = append(d.model.Schedules, Schedule{Origin: origin(r), Name: r.Ref, ARN: r.Attributes["Arn"],
 		Expression: p.ScheduleExpression, TimeZone: p.ScheduleExpressionTimezone, Enabled: p.State != "DISABLED", Target: p.Target.model()})
-	return nil
-}
-
-func decodeLogGroup(d *decoder, r assembly.Resource) error {
-	_, err := properties[struct {
-		DeletionProtectionEnabled NoLocalEffect // nothing deletes log files but RESET=1
-		KmsKeyID                  NoLocalEffect // nothing is encrypted locally
-		LogGroupClass             NoLocalEffect // there is one kind of file
-		LogGroupName              string
-		RetentionInDays           NoLocalEffect // log files start anew with each run
-		Tags                      NoLocalEffect // log groups are not matched by tag
-	}](r)
-	if err != nil {
-		return err
-	}
-	d.model.LogGroups = append(d.model.LogGroups, LogGroup{Origin: origin(r), Name: r.Ref, ARN: r.Attributes["Arn"]})
 	return nil
 }

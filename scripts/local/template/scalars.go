@@ -110,3 +110,6 @@ func required(property, value string) error {
 	}
 	return nil
 }
+
+// day is the unit of the retention properties.
+const day = 24 * time.Hour

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,57 @@ import (
 
 	"github.com/stowage-dev/stowage/scripts/local/assembly"
 )
+
+// Bucket is an S3 bucket with what its policy and notification resources say.
+type Bucket struct {
+	Origin
+	Name, ARN     string
+	Versioned     bool
+	CORS          []CORSRule
+	EventBridge   bool
+	Notifications []Notification
+	Policies      []json.RawMessage
+	Lifecycle     json.RawMessage
+	KeyARN        string
+	BucketKey     bool // objects are encrypted with a key of the bucket's own, which KeyARN encrypts
+	Tags          map[string]string
+}
+
+// CORSRule is one rule of a bucket's CORS configuration.
+type CORSRule struct {
+	ID                                                            string
+	AllowedHeaders, AllowedMethods, AllowedOrigins, ExposeHeaders []string
+	MaxAge                                                        time.Duration
+}
+
+// Notification sends a bucket's events to a queue or a function.
+type Notification struct {
+	ID             string
+	Events         []string // such as s3:ObjectCreated:*
+	Prefix, Suffix string
+	TargetARN      string
+}
+
+// Table is a DynamoDB table.
+type Table struct {
+	Origin
+	Name, ARN, StreamARN string
+	Attributes           map[string]string // name to S, N or B
+	PartitionKey         string
+	SortKey              string // empty: none
+	GlobalIndexes        []Index
+	LocalIndexes         []Index
+	TTLAttribute         string // empty: items do not expire
+	StreamView           string // empty: no stream
+	KeyARN               string
+}
+
+// Index is a secondary index.
+type Index struct {
+	Name, PartitionKey, SortKey string
+	Projection                  string // ALL, KEYS_ONLY or INCLUDE
+	NonKeyAttributes            []string
+}
 
 type bucketProperties struct {
 	AccessControl    NoLocalEffect // canned ACLs grant only log delivery in these templates
@@ -248,104 +300,11 @@ func decodeTable(d *decoder, r assembly.Resource) error {
 	return nil
 }
 
-type secretProperties struct {
-	Description          string
-	GenerateSecretString *struct {
-		ExcludeCharacters                                                      string
-		ExcludeLowercase, ExcludeUppercase, ExcludeNumbers, ExcludePunctuation boolean
-		IncludeSpace                                                           boolean
-		RequireEachIncludedType                                                *boolean
-		PasswordLength                                                         *integer
-		SecretStringTemplate, GenerateStringKey                                string
-	}
-	KmsKeyID     string
-	Name         string
-	SecretString string
-	Tags         tags
-}
-
-// defaultPasswordLength is Secrets Manager's, of a generated secret.
-const defaultPasswordLength = 32
-
-func decodeSecret(d *decoder, r assembly.Resource) error {
-	p, err := properties[secretProperties](r)
-	if err != nil {
-		return err
-	}
-	s := &Secret{Origin: origin(r), Name: r.Name, ARN: r.Ref, Description: p.Description, Value: p.SecretString, KeyARN: p.KmsKeyID, Tags: p.Tags.toMap()}
-	if g := p.GenerateSecretString; g != nil {
-		s.Generate = &Generate{
-			Length: number(g.PasswordLength, defaultPasswordLength), ExcludeCharacters: g.ExcludeCharacters,
-			ExcludeLowercase: bool(g.ExcludeLowercase), ExcludeUppercase: bool(g.ExcludeUppercase),
-			ExcludeNumbers: bool(g.ExcludeNumbers), ExcludePunctuation: bool(g.ExcludePunctuation),
-			IncludeSpace: bool(g.IncludeSpace), RequireEachIncludedType: g.RequireEachIncludedType == nil || bool(*g.RequireEachIncludedType),
-			Template: g.SecretStringTemplate, Key: g.GenerateStringKey,
+func (m *Model) bucket(name string) (*Bucket, error) {
+	for _, b := range m.Buckets {
+		if b.Name == name {
+			return b, nil
 		}
 	}
-	d.model.Secrets = append(d.model.Secrets, s)
-	return nil
+	return nil, fmt.Errorf("no stack declares the bucket %s", name)
 }
-
-func decodeRotation(d *decoder, r assembly.Resource) error {
-	p, err := properties[struct {
-		RotateImmediatelyOnUpdate NoLocalEffect // the first value was made a moment ago
-		RotationLambdaARN         string
-		RotationRules             struct {
-			AutomaticallyAfterDays *integer
-			Duration               NoLocalEffect // rotations start on time here
-			ScheduleExpression     string
-		}
-		SecretID string
-	}](r)
-	if err != nil {
-		return err
-	}
-	schedule := p.RotationRules.ScheduleExpression
-	if days := p.RotationRules.AutomaticallyAfterDays; days != nil {
-		schedule = fmt.Sprintf("rate(%d days)", *days)
-	}
-	d.onSecret(r, p.SecretID, func(s *Secret) {
-		s.RotationARN, s.RotationSchedule = p.RotationLambdaARN, schedule
-	})
-	return nil
-}
-
-func decodeSecretPolicy(d *decoder, r assembly.Resource) error {
-	p, err := properties[struct {
-		BlockPublicPolicy NoLocalEffect // nothing listens beyond 127.0.0.1
-		ResourcePolicy    document
-		SecretID          string
-	}](r)
-	if err != nil {
-		return err
-	}
-	d.onSecret(r, p.SecretID, func(s *Secret) { s.Policies = append(s.Policies, p.ResourcePolicy.raw()) })
-	return nil
-}
-
-func (d *decoder) onSecret(r assembly.Resource, arn string, f func(*Secret)) {
-	d.later(r, func() error {
-		i := slices.IndexFunc(d.model.Secrets, func(s *Secret) bool { return s.ARN == arn })
-		if i < 0 {
-			return fmt.Errorf("property SecretId: no stack declares the secret %s", arn)
-		}
-		f(d.model.Secrets[i])
-		return nil
-	})
-}
-
-func decodeParameter(d *decoder, r assembly.Resource) error {
-	p, err := properties[struct {
-		AllowedPattern          NoLocalEffect // the value is the template's own
-		Description, Tags, Tier NoLocalEffect // for people and for billing
-		Name, Type, Value       string
-	}](r)
-	if err != nil {
-		return err
-	}
-	d.model.Parameters = append(d.model.Parameters, Parameter{Origin: origin(r), Name: r.Ref, Type: p.Type, Value: p.Value})
-	return nil
-}
-
-// day is the unit of the retention properties.
-const day = 24 * time.Hour
