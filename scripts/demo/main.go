@@ -32,6 +32,9 @@ func main() {
 	}
 }
 
+// localState is where a runtime that the demo starts keeps everything. It is there until the next demo.
+var localState = filepath.Join(".stowage", "demo")
+
 // names collects a flag that may be given several times.
 type names []string
 
@@ -48,16 +51,24 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("read the flags: %w", err)
 	}
-	stack, stopStack, err := open(ctx, *local, *dev, *outputs, out)
+	sent, closeFiles, err := openFiles(files) // first: a stack takes long to start
+	defer closeFiles()
 	if err != nil {
 		return err
 	}
-	failed, err := walk(ctx, stack, files, out)
+	stack, stopStack, err := open(ctx, *local, *dev, *outputs)
+	if err != nil {
+		return err
+	}
+	failed, err := walk(ctx, stack, sent, out)
 	if stopErr := stopStack(); err == nil && stopErr != nil {
 		err = stopErr
 	}
 	if err != nil {
 		return err
+	}
+	if failed > 0 && *local != "" {
+		return fmt.Errorf("%d steps failed; the functions' logs are in %s", failed, filepath.Join(localState, "logs"))
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d steps failed", failed)
@@ -65,11 +76,29 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-func open(ctx context.Context, local, dev, outputs string, out io.Writer) (journey.Target, func() error, error) {
+// openFiles opens what is sent: the named files, or those of the Go distribution.
+func openFiles(names []string) (files []journey.File, closeAll func(), err error) {
+	var closers []io.Closer
+	closeAll = func() {
+		for _, c := range closers {
+			_ = c.Close() // opened for reading
+		}
+	}
+	if len(names) == 0 {
+		if names, err = journey.GoFiles(); err != nil {
+			return nil, closeAll, err
+		}
+	}
+	files, closers, err = journey.OpenFiles(names)
+	return files, closeAll, err
+}
+
+func open(ctx context.Context, local, dev, outputs string) (journey.Target, func() error, error) {
 	nothing := func() error { return nil }
 	switch {
 	case local != "":
-		started, err := target.StartLocal(ctx, local, filepath.Join(".stowage", "demo"), out)
+		// The journey is refused things on purpose: no warnings of that amid its steps.
+		started, err := target.StartLocal(ctx, local, localState, "--log-level", "ERROR")
 		if err != nil {
 			return journey.Target{}, nil, err
 		}
@@ -85,21 +114,7 @@ func open(ctx context.Context, local, dev, outputs string, out io.Writer) (journ
 	}
 }
 
-func walk(ctx context.Context, stack journey.Target, names []string, out io.Writer) (failed int, err error) {
-	if len(names) == 0 {
-		if names, err = journey.GoFiles(); err != nil {
-			return 0, err
-		}
-	}
-	files, closers, err := journey.OpenFiles(names)
-	defer func() {
-		for _, c := range closers {
-			_ = c.Close() // opened for reading
-		}
-	}()
-	if err != nil {
-		return 0, err
-	}
+func walk(ctx context.Context, stack journey.Target, files []journey.File, out io.Writer) (failed int, err error) {
 	fmt.Fprintf(out, "\n  %-52s %9s   %s\n", "step", "time", "what was seen")
 	steps, failed, err := journey.Run(ctx, stack, files, func(r journey.Result) {
 		mark, detail := "✓", r.Detail
