@@ -10,7 +10,7 @@ import (
 )
 
 // spoken are the lines that the demo may print: its own, the runtime's progress and the steps.
-var spoken = regexp.MustCompile(`^(demo: .*|local: building .*|  step .*|[✓✗] .*|)$`)
+var spoken = regexp.MustCompile(`^(demo: .*|local: buil(ding|t) .*|  step .*|[✓✗] .*|)$`)
 
 // TestDemo walks the journey as `make demo` does, and reads what it prints: steps that all
 // hold, and neither how to call a stack that is about to end nor its log.
