@@ -12,6 +12,7 @@ CONTEXT := --context stage=$(STAGE) $(if $(filter 1 proxy,$(RELATIONAL)),--conte
 RELOAD ?= 1
 $(if $(filter-out 0 1 proxy,$(RELATIONAL)),$(error RELATIONAL is "$(RELATIONAL)": want 0, 1 or proxy))
 $(if $(filter-out dev prod,$(STAGE)),$(error STAGE is "$(STAGE)": want dev or prod))
+$(foreach f,$(FILES),$(if $(shell test -f '$(f)' && echo yes),,$(error FILES names "$(f)", which is no file)))
 TOOLS := $(CURDIR)/.tools
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
@@ -32,7 +33,7 @@ help:
 	@echo
 	@sed -n 's/^## \([a-z-]*\): \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 	@echo
-	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RELATIONAL=1|proxy (dev, synth, deploy: with the ledger and search), RESET=1 (dev: start from scratch), RELOAD=0 (dev: ignore what is saved), FILES="a.pdf b.png" (demo), ONLY="gateway signing" and SMALL=1 (bench).'
+	@echo 'Settings: STAGE=dev|prod (synth, deploy, smoke), RELATIONAL=1|proxy (dev, synth, deploy: with the ledger and search), RESET=1 (dev: start from scratch), RELOAD=0 (dev: ignore what is saved), STOWAGE_STATE=.stowage/second STOWAGE_API_PORT=0 STOWAGE_GATEWAY_PORT=0 (dev: beside one that runs), FILES="a.pdf b.png" (demo), ONLY="gateway signing" and SMALL=1 (bench).'
 
 ## setup: install what the other commands need (they call it themselves)
 .PHONY: setup
@@ -65,9 +66,12 @@ cdk.out/manifest.json: $(SOURCES) $(STAMP) | setup
 
 ## dev: run the whole stack on this machine; saving source reloads what it changes
 .PHONY: dev
-dev: setup synth
+# A runtime that is in the way is told of before the synthesis, which may take minutes.
+dev: setup
 	@echo 'dev: building the local runtime'
 	@go build -o .tools/stowage-local ./scripts/local
+	@RESET=$(RESET) .tools/stowage-local --check
+	@$(MAKE) --silent synth
 	@RESET=$(RESET) STOWAGE_RELOAD=$(RELOAD) STOWAGE_SYNTH='make --no-print-directory synth STAGE=$(STAGE) RELATIONAL=$(RELATIONAL)' exec .tools/stowage-local
 
 ## demo: start the stack, send real files the whole way of an object, print the journey

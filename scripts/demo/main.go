@@ -26,6 +26,9 @@ func main() {
 	os.Exit(command.Run("demo", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout) }))
 }
 
+// localState is where a runtime that the demo starts keeps everything. It is there until the next demo.
+const localState = ".stowage/demo"
+
 // names collects a flag that may be given several times.
 type names []string
 
@@ -42,16 +45,24 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("read the flags: %w", err)
 	}
-	stack, stopStack, err := open(ctx, *local, where, out)
+	sent, closeFiles, err := openFiles(files) // first: a stack takes long to start
+	defer closeFiles()
 	if err != nil {
 		return err
 	}
-	failed, err := walk(ctx, stack, files, out)
+	stack, stopStack, err := open(ctx, *local, where)
+	if err != nil {
+		return err
+	}
+	failed, err := walk(ctx, stack, sent, out)
 	if stopErr := stopStack(); err == nil && stopErr != nil {
 		err = stopErr
 	}
 	if err != nil {
 		return err
+	}
+	if failed > 0 && *local != "" {
+		return fmt.Errorf("%d steps failed; the functions' logs are in %s", failed, filepath.Join(localState, "logs"))
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d steps failed", failed)
@@ -59,11 +70,29 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-func open(ctx context.Context, local string, where deployment.Where, out io.Writer) (journey.Target, func() error, error) {
+// openFiles opens what is sent: the named files, or those of the Go distribution.
+func openFiles(names []string) (files []journey.File, closeAll func(), err error) {
+	var closers []io.Closer
+	closeAll = func() {
+		for _, c := range closers {
+			_ = c.Close() // opened for reading
+		}
+	}
+	if len(names) == 0 {
+		if names, err = journey.GoFiles(); err != nil {
+			return nil, closeAll, err
+		}
+	}
+	files, closers, err = journey.OpenFiles(names)
+	return files, closeAll, err
+}
+
+func open(ctx context.Context, local string, where deployment.Where) (journey.Target, func() error, error) {
 	nothing := func() error { return nil }
 	switch {
 	case local != "":
-		started, err := target.StartLocal(ctx, local, filepath.Join(".stowage", "demo"), out)
+		// The journey is refused things on purpose: no warnings of that amid its steps.
+		started, err := target.StartLocal(ctx, local, localState, "--log-level", "ERROR")
 		if err != nil {
 			return journey.Target{}, nil, err
 		}
@@ -76,21 +105,7 @@ func open(ctx context.Context, local string, where deployment.Where, out io.Writ
 	}
 }
 
-func walk(ctx context.Context, stack journey.Target, names []string, out io.Writer) (failed int, err error) {
-	if len(names) == 0 {
-		if names, err = journey.GoFiles(); err != nil {
-			return 0, err
-		}
-	}
-	files, closers, err := journey.OpenFiles(names)
-	defer func() {
-		for _, c := range closers {
-			_ = c.Close() // opened for reading
-		}
-	}()
-	if err != nil {
-		return 0, err
-	}
+func walk(ctx context.Context, stack journey.Target, files []journey.File, out io.Writer) (failed int, err error) {
 	fmt.Fprintf(out, "\n  %-52s %9s   %s\n", "step", "time", "what was seen")
 	steps, failed, err := journey.Run(ctx, stack, files, func(r journey.Result) {
 		mark, detail := "✓", r.Detail

@@ -47,6 +47,9 @@ func run(ctx context.Context, opts options, out, errOut io.Writer) (err error) {
 	logger := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: opts.logLevel}))
 	cfg := opts.stack
 	cfg.Progress, cfg.Logger = errOut, logger
+	if opts.check {
+		return stack.Check(cfg)
+	}
 	source, err := watch(opts, errOut, logger) // first: what is saved during the start counts
 	if err != nil {
 		return err
@@ -100,7 +103,7 @@ func publish(ctx context.Context, s *stack.Stack, seeder seed.Seeder, out io.Wri
   console  %s
   API      %s
   AWS      %s  (AWS_ENDPOINT_URL of every service)
-  tokens   %s  {"sub": "alpha-user"}
+  tokens   curl -d '{"sub": "alpha-user"}' %s
   logs     %s
   bucket   %s
   table    %s
@@ -109,15 +112,19 @@ func publish(ctx context.Context, s *stack.Stack, seeder seed.Seeder, out io.Wri
   curl -H "Authorization: Bearer $token" %s/v1/usage
 
 Ctrl-C stops it.
-`, time.Since(start).Seconds(), s.DevPath(), dev.ConsoleURL, dev.APIURL, dev.S3Endpoint, dev.TokenURL, s.LogDir(), dev.Bucket, dev.Table, databases(dev), dev.Tokens["alpha"], dev.APIURL)
+`, time.Since(start).Seconds(), s.DevPath(), dev.ConsoleURL, dev.APIURL, dev.S3Endpoint, dev.TokenURL, s.LogDir(), dev.Bucket, dev.Table, databases(dev.Databases, s.Databases), dev.Tokens["alpha"], dev.APIURL)
 	return renew, nil
 }
 
-// databases are the lines that tell how to look into the databases.
-func databases(dev stack.DevFile) string {
+// databases are the lines that tell how to look into the databases, which goes past their poolers.
+func databases(commands []string, running []*stack.Database) string {
 	var lines strings.Builder
-	for _, command := range dev.Databases {
-		fmt.Fprintf(&lines, "  database %s\n", command)
+	for i, command := range commands {
+		fmt.Fprintf(&lines, "  database %s", command)
+		if running[i].Pooler != nil {
+			lines.WriteString("  (functions call through pgbouncer)")
+		}
+		lines.WriteByte('\n')
 	}
 	return lines.String()
 }

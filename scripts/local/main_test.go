@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stowage-dev/stowage/scripts/local/engines/pgbouncer"
+	"github.com/stowage-dev/stowage/scripts/local/stack"
 	"github.com/stowage-dev/stowage/scripts/local/stack/stacktest"
 )
 
@@ -163,7 +166,7 @@ func TestInterruptLeavesNothing(t *testing.T) {
 	if len(started) < 3 { // two engines and at least one function
 		t.Errorf("children: %v", started)
 	}
-	if out := c.out.String(); !strings.Contains(out, "curl -H") || !strings.Contains(out, "http://127.0.0.1:") {
+	if out := c.out.String(); !strings.Contains(out, "curl -H") || !strings.Contains(out, `curl -d '{"sub": "alpha-user"}' http://127.0.0.1:`) {
 		t.Errorf("it said %s", out)
 	}
 	if err := c.Process.Signal(os.Interrupt); err != nil {
@@ -235,6 +238,71 @@ func TestBusyPort(t *testing.T) {
 	}
 }
 
+// TestCheck: who is in the way is told before there is an assembly to read, and nothing
+// is changed.
+func TestCheck(t *testing.T) {
+	none := stacktest.App{Dir: filepath.Join(t.TempDir(), "cdk.out")}
+	state := t.TempDir()
+	if c := launch(t, none, state, "--check"); c.awaitEnd(t) != nil {
+		t.Errorf("with nobody in the way: %s", c.out)
+	}
+	c := launch(t, stacktest.New(t, recorderDir), state)
+	c.awaitReady(t)
+	before, err := os.ReadFile(filepath.Join(state, "dev.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dev stack.DevFile
+	if err := json.Unmarshal(before, &dev); err != nil {
+		t.Fatal(err)
+	}
+	port := dev.APIURL[strings.LastIndexByte(dev.APIURL, ':')+1:]
+	for name, tc := range map[string]struct {
+		state string
+		args  []string
+		want  []string
+	}{
+		"the same state": {state, []string{"--reset"}, []string{fmt.Sprintf("another runtime (process %d)", c.Process.Pid), "STOWAGE_STATE=" + filepath.Join(state, "second")}},
+		"the same port":  {t.TempDir(), []string{"--api-port", port}, []string{"port " + port, "STOWAGE_API_PORT"}},
+	} {
+		second := launch(t, none, tc.state, append(tc.args, "--check")...)
+		if err := second.awaitEnd(t); err == nil {
+			t.Errorf("%s: it ended well", name)
+		}
+		for _, want := range tc.want {
+			if out := second.out.String(); !strings.Contains(out, want) {
+				t.Errorf("%s: it said %s, want %q", name, out, want)
+			}
+		}
+	}
+	if after, err := os.ReadFile(filepath.Join(state, "dev.json")); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("dev.json is now %s, %v", after, err)
+	}
+}
+
+// TestMakeDevChecksFirst: synthesizing takes minutes, so whether a runtime is in the way
+// is looked at before.
+func TestMakeDevChecksFirst(t *testing.T) {
+	dev := exec.Command("make", "--dry-run", "dev", "RELATIONAL=1")
+	dev.Dir = filepath.Join("..", "..")
+	out, err := dev.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	check, synth := bytes.Index(out, []byte("stowage-local --check")), bytes.Index(out, []byte("--silent synth"))
+	if check < 0 || synth < check {
+		t.Errorf("make dev does\n%s", out)
+	}
+}
+
+func TestDatabasesOnTheScreen(t *testing.T) {
+	commands := []string{"psql straight", "psql pooled"}
+	want := "  database psql straight\n  database psql pooled  (functions call through pgbouncer)\n"
+	if got := databases(commands, []*stack.Database{{}, {Pooler: &pgbouncer.Engine{}}}); got != want {
+		t.Errorf("it says\n%s, want\n%s", got, want)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	env := func(vars map[string]string) func(string) (string, bool) {
 		return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
@@ -274,6 +342,7 @@ func TestOptions(t *testing.T) {
 		{name: "a seed of its own", vars: map[string]string{"STOWAGE_CHAOS": "kills=0.1", "STOWAGE_SEED": "8"}, want: func(o options) bool { return o.chaos.Seed == 8 && len(o.chaos.Rates) == 1 }},
 		{name: "no fault", args: []string{"--chaos", "kils=1"}, err: "--chaos: "},
 		{name: "no seed", vars: map[string]string{"STOWAGE_CHAOS": "on", "STOWAGE_SEED": "x"}, err: "STOWAGE_SEED: "},
+		{name: "only a look", args: []string{"--check"}, want: func(o options) bool { return o.check }},
 		{name: "argument", args: []string{"now"}, err: `unexpected argument "now"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -28,6 +28,7 @@ type options struct {
 	reload   bool
 	synth    string
 	mustBe   bool // ready
+	check    bool // only
 	chaos    chaos.Settings
 	logLevel slog.Level
 }
@@ -53,6 +54,7 @@ func parse(args []string, lookup func(string) (string, bool), out io.Writer) (op
 	flags.BoolVar(&o.reload, "reload", env.flag("STOWAGE_RELOAD"), "when source is saved, build and swap the functions that it is part of, and apply what it changes of the infrastructure")
 	flags.StringVar(&o.synth, "synth", env.text("STOWAGE_SYNTH", ""), "`command` that writes cdk-out anew, for --reload")
 	flags.BoolVar(&o.mustBe, "must-be-ready", env.flag("STOWAGE_MUST_BE_READY"), "stop with an error when the stack runs but cannot become ready, for one because a function does not build")
+	flags.BoolVar(&o.check, "check", env.flag("STOWAGE_CHECK"), "only look whether the state directory and the ports are free, and end: with an error that says what is taken, and by whom")
 	flags.StringVar(&o.stack.Usage, "usage", env.text("STOWAGE_USAGE", ""), "`file` to which what functions use of their roles is appended, for scripts/privileges")
 	flags.BoolVar(&o.stack.Reset, "reset", env.flag("RESET"), "throw the state away first")
 	flags.TextVar(&o.logLevel, "log-level", env.level("STOWAGE_LOG_LEVEL"), "least `level` of what is logged: DEBUG, INFO, WARN or ERROR")

@@ -119,7 +119,7 @@ func TestTwoRuntimesInOneFolder(t *testing.T) {
 		if err := second.awaitEnd(t); err == nil {
 			t.Error("the second runtime ended well")
 		}
-		if out := second.out.String(); !strings.Contains(out, "another runtime (process ") || !strings.Contains(out, state) || !strings.Contains(out, "--state") {
+		if out := second.out.String(); !strings.Contains(out, "another runtime (process ") || !strings.Contains(out, state) || !strings.Contains(out, "STOWAGE_STATE=") || !strings.Contains(out, "--state") {
 			t.Errorf("it said %s", out)
 		}
 	}

@@ -71,7 +71,7 @@ func run(ctx context.Context, o options) error {
 	}
 	defer func() { _ = os.Remove(file) }()
 	state := filepath.Join(".stowage", "bench")
-	stack, err := target.StartLocal(ctx, o.local, state, io.Discard)
+	stack, err := target.StartLocal(ctx, o.local, state)
 	if err != nil {
 		return err
 	}

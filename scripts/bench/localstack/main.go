@@ -12,7 +12,6 @@ import (
 	"encoding/base64"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +37,7 @@ func run(ctx context.Context, binary string, uploads, size int) error {
 		return fmt.Errorf("-uploads %d and -size %d must both be at least 1", uploads, size)
 	}
 	start := time.Now()
-	stack, err := target.StartLocal(ctx, binary, filepath.Join(".stowage", "bench"), io.Discard)
+	stack, err := target.StartLocal(ctx, binary, filepath.Join(".stowage", "bench"))
 	if err != nil {
 		return err
 	}

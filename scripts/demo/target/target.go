@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,8 +33,9 @@ type Local struct {
 func (l *Local) Stop() error { return l.stop() }
 
 // StartLocal starts the local runtime with an empty state directory and ports of its
-// own, so that it can run beside `make dev`, and returns when it is ready.
-func StartLocal(ctx context.Context, binary, state string, out io.Writer) (*Local, error) {
+// own, so that it can run beside `make dev`, and returns when it is ready. How to call it,
+// which the runtime says then, is left out: it ends with whoever started it.
+func StartLocal(ctx context.Context, binary, state string, flags ...string) (*Local, error) {
 	state, err := filepath.Abs(state)
 	if err != nil {
 		return nil, fmt.Errorf("locate the state directory: %w", err)
@@ -43,8 +43,9 @@ func StartLocal(ctx context.Context, binary, state string, out io.Writer) (*Loca
 	if err := os.RemoveAll(state); err != nil {
 		return nil, fmt.Errorf("remove the last run's state: %w", err)
 	}
-	cmd := exec.Command(binary, "--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0", "--reload=false", "--must-be-ready")
-	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	own := []string{"--state", state, "--api-port", "0", "--gateway-port", "0", "--console-port", "0", "--reload=false", "--must-be-ready"}
+	cmd := exec.Command(binary, append(own, flags...)...)
+	cmd.Stderr = os.Stderr                                // progress, and what went wrong
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through stop, once
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the local runtime: %w", err)

@@ -132,6 +132,11 @@ func (w world) resources() map[string]any {
 	resources := w.app.Resources()
 	resources["Parcels"] = stacktest.Resource("AWS::SQS::Queue", stacktest.Object{
 		"RedrivePolicy": stacktest.Object{"deadLetterTargetArn": stacktest.GetAtt("Dead", "Arn"), "maxReceiveCount": 1}})
+	// Names that are longer than any of the stacks.
+	resources["RelationalLedgerProjectorOfAll"] = w.app.Function("")
+	resources["RelationalLedgerEventsOfAll"] = stacktest.Resource("AWS::SQS::Queue", stacktest.Object{
+		"RedrivePolicy": stacktest.Object{"deadLetterTargetArn": stacktest.GetAtt("RelationalLedgerEventsOfAllDeadLetters", "Arn"), "maxReceiveCount": 1}})
+	resources["RelationalLedgerEventsOfAllDeadLetters"] = stacktest.Resource("AWS::SQS::Queue", stacktest.Object{})
 	return resources
 }
 
@@ -229,7 +234,10 @@ func (w world) writeItem(t *testing.T) {
 		Credentials: credentials.NewStaticCredentialsProvider(w.dev.AccessKeyID, w.dev.SecretAccessKey, "")})
 	_, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &w.dev.Table, Item: map[string]types.AttributeValue{
 		"pk": &types.AttributeValueMemberS{Value: "parcel-1"}, "weight": &types.AttributeValueMemberN{Value: "12345678901234567890"},
-		"note": &types.AttributeValueMemberS{Value: "<img src=x onerror=alert(1)>"}}})
+		"note":   &types.AttributeValueMemberS{Value: "<img src=x onerror=alert(1)>"},
+		"gsi1pk": &types.AttributeValueMemberS{Value: "WORKSPACE#alpha#PATH#" + strings.Repeat("folder/", 20)},
+		"gsi1sk": &types.AttributeValueMemberS{Value: "OBJECT#01JD8XK3Q0Z4Y6N7M8P9R0S1T2"},
+		"sha256": &types.AttributeValueMemberS{Value: strings.Repeat("A", 43) + "="}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,6 +285,7 @@ func TestBrowser(t *testing.T) {
 		b.shoot("bus")
 	})
 	t.Run("tables and buckets", func(t *testing.T) { b.t = t; testBrowsing(b) })
+	t.Run("wide and less wide", func(t *testing.T) { b.t = t; testNothingIsCutOff(b, w) })
 	t.Run("reload", func(t *testing.T) { b.t = t; testReload(b, w) })
 	t.Run("keyboard", func(t *testing.T) {
 		b.t = t
@@ -309,6 +318,34 @@ func TestBrowser(t *testing.T) {
 		b.do(chromedp.Click("#theme"))
 		b.sees(ground + `"rgb(246, 247, 249)"`)
 	})
+}
+
+// testNothingIsCutOff looks at every section in the windows that people have: no card is
+// wider than its window shows, and no button out of reach.
+func testNothingIsCutOff(b *browser, w world) {
+	b.t.Helper()
+	_, err := w.Bus.Put(b.t.Context(), bus.Entry{Bus: "events", Source: "stowage.catalog.of-all-workspaces", DetailType: "dev.stowage.object.derivatives.available",
+		Detail: []byte(`{"subject":"workspaces/alpha/objects/01JD8XK3Q0Z4Y6N7M8P9R0S1T2/derivatives/1024"}`)})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.do(chromedp.Click(`.side a[href="#/queues"]`))
+	b.sees(row("RelationalLedgerEventsOfAll", ".visible", `text === "0"`))
+	for _, width := range []int64{1280, 900} {
+		b.do(emulation.SetDeviceMetricsOverride(width, 800, 1, false))
+		for _, section := range []string{"functions", "queues", "bus", "traces", "metrics", "tables", "buckets"} {
+			b.do(chromedp.Click(`.side a[href="#/` + section + `"]`))
+			b.sees(`document.querySelector("#title").textContent.toLowerCase() === "` + section + `"`)
+			if section != "traces" && section != "metrics" {
+				b.sees(`document.querySelector("main tbody tr") !== null`)
+			}
+			b.sees(`document.documentElement.scrollWidth <= innerWidth`)
+			b.sees(`[...document.querySelectorAll(".card, .detail")].every((e) => e.scrollWidth <= e.clientWidth)`)
+			b.sees(`[...document.querySelectorAll(".redrive")].every((e) => { const r = e.getBoundingClientRect(); return r.left >= 0 && r.right <= innerWidth; })`)
+			b.shoot(fmt.Sprintf("%d-%s", width, section))
+		}
+	}
+	b.do(emulation.ClearDeviceMetricsOverride())
 }
 
 // testReload adds a function and a queue to the template while the page is open.

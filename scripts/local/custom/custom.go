@@ -42,9 +42,16 @@ type Config struct {
 	StatePath string                    // the file in which answers are kept
 	StackID   func(stack string) string // ARN
 	// Invoke runs a function and waits for its end; failure says why it failed itself.
+	// An error that is ErrNoFunction says that there is none.
 	Invoke func(ctx context.Context, functionARN string, event []byte) (failure string, err error)
+	// Left is told of a resource that is no longer declared, and neither is its function: nobody
+	// can be asked to delete what it made. Nil: nobody is told.
+	Left   func(stack, logicalID string)
 	Logger *slog.Logger
 }
+
+// ErrNoFunction says that the function of a custom resource is not there.
+var ErrNoFunction = errors.New("its function is not there")
 
 // Resource is a custom resource as it is declared.
 type Resource struct {
@@ -91,6 +98,9 @@ type answer struct {
 func Open(cfg Config) (*Runner, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Left == nil {
+		cfg.Left = func(string, string) {}
 	}
 	r := &Runner{cfg: cfg, records: map[string]record{}, waiting: map[string]chan<- answer{}}
 	raw, err := os.ReadFile(cfg.StatePath)
@@ -209,7 +219,11 @@ func (r *Runner) forget(ctx context.Context, key string) {
 	had := r.records[key]
 	stack, id, _ := strings.Cut(key, "/")
 	resource := Resource{Stack: stack, LogicalID: id, Path: key, Type: had.Type, FunctionARN: had.FunctionARN, Properties: had.Properties, Timeout: time.Minute}
-	if _, err := r.ask(ctx, resource, request{RequestType: remove, PhysicalResourceId: had.PhysicalID}); err != nil {
+	_, err := r.ask(ctx, resource, request{RequestType: remove, PhysicalResourceId: had.PhysicalID})
+	switch {
+	case errors.Is(err, ErrNoFunction):
+		r.cfg.Left(stack, id)
+	case err != nil:
 		r.cfg.Logger.Warn("a custom resource that is no longer declared was not deleted", "resource", key, "error", err)
 	}
 	delete(r.records, key)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -90,6 +92,35 @@ func TestAResourceIsAskedForOnlyWhenItChanges(t *testing.T) {
 	}
 	if old, ok := p.asked[1]["OldResourceProperties"].(map[string]any); !ok || old["v"] != 1.0 || p.asked[1]["PhysicalResourceId"] != "one" || p.asked[1]["StackId"] != "arn:App" {
 		t.Errorf("update = %v", p.asked[1])
+	}
+}
+
+// TestWhatAFunctionLeaves: who cannot be asked to delete what they made has left it,
+// which is told once.
+func TestWhatAFunctionLeaves(t *testing.T) {
+	t.Parallel()
+	p := &provider{status: "SUCCESS", physical: "one"}
+	path := filepath.Join(t.TempDir(), "custom.json")
+	if err := open(t, path, p).Apply(t.Context(), []custom.Resource{resource("A", `{}`)}); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	var log bytes.Buffer
+	for range 2 {
+		r, err := custom.Open(custom.Config{StatePath: path, StackID: func(s string) string { return "arn:" + s }, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Invoke: func(context.Context, string, []byte) (string, error) {
+				return "", fmt.Errorf("Migrate: %w", custom.ErrNoFunction)
+			},
+			Left: func(stack, logicalID string) { left = append(left, stack+"/"+logicalID) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(r.Apply(t.Context(), nil), r.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(left, []string{"App/A"}) || log.Len() > 0 {
+		t.Errorf("left %v; logged %s", left, &log)
 	}
 }
 

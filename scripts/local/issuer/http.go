@@ -21,6 +21,7 @@ func (i *Issuer) routes() *http.ServeMux {
 	mux.HandleFunc("GET /{pool}/.well-known/openid-configuration", i.discovery)
 	mux.HandleFunc("POST /oauth2/token", i.clientToken)
 	mux.HandleFunc("POST /token", i.userToken)
+	mux.HandleFunc("/token", i.wrongMethod)
 	return mux
 }
 
@@ -140,6 +141,13 @@ func (i *Issuer) userToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, tokenAnswer{token, expires.Unix() - i.cfg.Now().Unix(), "Bearer"})
+}
+
+// wrongMethod tells whoever opens the address of userToken in a browser how to use it.
+func (i *Issuer) wrongMethod(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Allow", http.MethodPost)
+	hint := "POST it: curl -d '{\"sub\": \"alpha-user\"}' http://" + r.Host + "/token"
+	writeJSON(w, http.StatusMethodNotAllowed, oauthError{"invalid_request", hint})
 }
 
 func (i *Issuer) jwks(w http.ResponseWriter, r *http.Request) {

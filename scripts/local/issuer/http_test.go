@@ -158,6 +158,25 @@ func TestTokenForPeople(t *testing.T) {
 	})
 }
 
+// TestWhoGetsATokenIsToldToPost: the address of tokens, opened as it is, says how it is used.
+func TestWhoGetsATokenIsToldToPost(t *testing.T) {
+	i := newIssuer(t, config(t))
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		r, err := http.NewRequestWithContext(t.Context(), method, i.URL()+"/token", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, body := send(t, r)
+		var answer struct {
+			Description string `json:"error_description"`
+		}
+		want := `POST it: curl -d '{"sub": "alpha-user"}' ` + i.URL() + "/token"
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || status != http.StatusMethodNotAllowed || answer.Description != want {
+			t.Errorf("%s: %d %s, %v; want 405 %s", method, status, body, err, want)
+		}
+	}
+}
+
 func TestOnlyLoopbackNamesAreAnswered(t *testing.T) {
 	i := newIssuer(t, config(t))
 	for host, want := range map[string]int{"127.0.0.1:1": 200, "localhost": 200, "[::1]:80": 200, "evil.example": 421, "127.0.0.1.evil.example:80": 421, "": 421} {

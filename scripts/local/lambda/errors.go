@@ -19,6 +19,10 @@ const (
 // refused because of a concurrency limit.
 var ErrThrottled error = &Error{Code: codeThrottled}
 
+// ErrNotFound is what errors.Is finds in the error of an invocation of a function that
+// there is not.
+var ErrNotFound error = &Error{Code: codeNotFound}
+
 // Error is a refusal by the service, as opposed to an error of the function. It
 // means that the handler did not run.
 type Error struct {

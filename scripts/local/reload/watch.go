@@ -86,7 +86,7 @@ func (w *watcher) add(dir string, found func(file string)) error {
 		return w.fs.Add(path)
 	})
 	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("watch %s: the system's limit of watches is reached: raise fs.inotify.max_user_watches, or switch reloading off with --reload=false: %w", dir, err)
+		return fmt.Errorf("watch %s: the system's limit of watches is reached: raise fs.inotify.max_user_watches, or switch reloading off with RELOAD=0 or --reload=false: %w", dir, err)
 	}
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", dir, err)

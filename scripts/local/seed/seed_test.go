@@ -2,6 +2,7 @@ package seed_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -22,22 +23,53 @@ type workspaces struct {
 }
 
 func (a *workspaces) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	sub := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer token-of-")
+	sub := subject(r)
 	a.calls = append(a.calls, sub+" "+r.Method+" "+r.URL.Path)
-	var body struct{ ID, Name, Role string }
+	if id, asked := strings.CutPrefix(r.URL.Path, "/v1/workspaces/"); asked {
+		if r.Method != http.MethodGet || a.owners[id] != sub {
+			http.Error(w, `{"code":"forbidden"}`, http.StatusForbidden)
+		}
+		return
+	}
+	var body struct{ ID, Name string }
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	switch {
-	case r.Method == http.MethodPost && a.owners[body.ID] != "":
-		w.WriteHeader(http.StatusConflict)
-	case r.Method == http.MethodPost:
-		a.owners[body.ID] = sub
-		w.WriteHeader(http.StatusCreated)
-	case a.owners[strings.Split(r.URL.Path, "/")[3]] != sub:
-		http.Error(w, `{"code":"forbidden"}`, http.StatusForbidden)
+	if a.owners[body.ID] != "" {
+		http.Error(w, `{"code":"conflict"}`, http.StatusConflict)
+		return
 	}
+	a.owners[body.ID] = sub
+	w.WriteHeader(http.StatusCreated)
+}
+
+// claims are what the tests' tokens say.
+type claims struct {
+	Sub        string `json:"sub"`
+	Workspaces string `json:"stowage:workspaces,omitempty"`
+}
+
+func subject(r *http.Request) string {
+	var c claims
+	_, payload, _ := strings.Cut(r.Header.Get("Authorization"), ".")
+	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimSuffix(payload, ".signature"))
+	if err != nil || json.Unmarshal(raw, &c) != nil {
+		return "nobody"
+	}
+	return c.Sub
+}
+
+// token lists the workspaces of a user, as the trigger has it.
+func (a *workspaces) token(sub string) string {
+	c := claims{Sub: sub}
+	for id, owner := range a.owners {
+		if owner == sub {
+			c.Workspaces += " " + id + ":owner"
+		}
+	}
+	payload, _ := json.Marshal(c) // strings always encode
+	return "header." + base64.RawURLEncoding.EncodeToString(payload) + ".signature"
 }
 
 func seeder(t *testing.T, a *workspaces) seed.Seeder {
@@ -45,11 +77,13 @@ func seeder(t *testing.T, a *workspaces) seed.Seeder {
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)
 	return seed.Seeder{APIURL: server.URL, Mint: func(_ context.Context, sub string) (string, time.Time, error) {
-		return "token-of-" + sub, time.Unix(int64(1000+len(sub)), 0), nil
+		return a.token(sub), time.Unix(int64(1000+len(sub)), 0), nil
 	}}
 }
 
-func TestSeedingTwiceChangesNothing(t *testing.T) {
+// TestSeedingTwice: what is there is asked for and not created again, which would be
+// refused, and shown in red.
+func TestSeedingTwice(t *testing.T) {
 	a := &workspaces{owners: map[string]string{}}
 	s := seeder(t, a)
 	for range 2 {
@@ -61,26 +95,27 @@ func TestSeedingTwiceChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(want, a.owners); diff != "" {
 		t.Error(diff)
 	}
-	if len(a.calls) != 8 || a.calls[1] != "alpha-user PUT /v1/workspaces/alpha/members/alpha-user" {
-		t.Errorf("calls = %q", a.calls)
+	calls := []string{"alpha-user POST /v1/workspaces", "beta-user POST /v1/workspaces", "alpha-user GET /v1/workspaces/alpha", "beta-user GET /v1/workspaces/beta"}
+	if diff := cmp.Diff(calls, a.calls); diff != "" {
+		t.Error(diff)
 	}
 }
 
 func TestRefusalIsTold(t *testing.T) {
 	s := seeder(t, &workspaces{owners: map[string]string{"beta": "somebody"}})
 	err := s.Run(t.Context(), seed.Workspaces())
-	if err == nil || !strings.Contains(err.Error(), "seed workspace beta") || !strings.Contains(err.Error(), `403 Forbidden: {"code":"forbidden"}`) {
+	if err == nil || !strings.Contains(err.Error(), "seed workspace beta") || !strings.Contains(err.Error(), `409 Conflict: {"code":"conflict"}`) {
 		t.Errorf("err = %v", err)
 	}
 }
 
 func TestTokensAndTheirFirstEnd(t *testing.T) {
-	s := seeder(t, &workspaces{})
-	tokens, ends, err := s.Tokens(t.Context(), seed.Workspaces())
+	a := &workspaces{}
+	tokens, ends, err := seeder(t, a).Tokens(t.Context(), seed.Workspaces())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"alpha": "token-of-alpha-user", "beta": "token-of-beta-user"}, tokens); diff != "" {
+	if diff := cmp.Diff(map[string]string{"alpha": a.token("alpha-user"), "beta": a.token("beta-user")}, tokens); diff != "" {
 		t.Error(diff)
 	}
 	if !ends.Equal(time.Unix(1009, 0)) {

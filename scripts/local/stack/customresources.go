@@ -2,9 +2,11 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/stowage-dev/stowage/scripts/local/custom"
+	"github.com/stowage-dev/stowage/scripts/local/lambda"
 	"github.com/stowage-dev/stowage/scripts/local/template"
 )
 
@@ -19,10 +21,17 @@ func (s *Stack) startCustomResources(ctx context.Context) error {
 		},
 		Invoke: func(ctx context.Context, functionARN string, event []byte) (string, error) {
 			r, err := s.Host.Invoke(ctx, functionARN, event)
-			if err != nil || r.FunctionError == "" {
+			switch {
+			case errors.Is(err, lambda.ErrNotFound):
+				return "", fmt.Errorf("%w: %w", custom.ErrNoFunction, err)
+			case err != nil || r.FunctionError == "":
 				return "", err
 			}
 			return string(r.Payload), nil
+		},
+		Left: func(stack, logicalID string) {
+			s.cfg.Logger.Info("what a custom resource made is kept, though neither it nor its function is declared any more: it is used again once they are (make dev RELATIONAL=1, for the ledger and search)",
+				"resource", stack+"/"+logicalID, "directory", s.state.data())
 		},
 	})
 	if err != nil {

@@ -1,10 +1,12 @@
 package stack_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -211,6 +213,38 @@ func TestASwappedProviderProvidesAgain(t *testing.T) {
 	}
 	if strings.Count(string(raw), `"RequestType":"Create"`) != 1 || strings.Count(string(raw), `"RequestType":"Update"`) != 1 {
 		t.Errorf("asked for:\n%s", raw)
+	}
+}
+
+// TestWhatIsNoLongerDeclaredIsKept: a custom resource that goes together with its function
+// is nothing to warn of. It is told, once, what is kept and how to have it again.
+func TestWhatIsNoLongerDeclaredIsKept(t *testing.T) {
+	t.Parallel()
+	a := stacktest.New(t, recorderDir)
+	resources := a.Resources()
+	resources["Migrate"] = a.Function("custom")
+	resources["Migrations"] = stacktest.Resource("Custom::Migrations", object{"ServiceToken": stacktest.GetAtt("Migrate", "Arn"), "Status": "SUCCESS"})
+	cfg := config(a, t.TempDir())
+	for _, tc := range []struct {
+		name      string
+		resources map[string]any
+		told      int
+	}{
+		{"declared", resources, 0}, {"no longer", a.Resources(), 1}, {"for good", a.Resources(), 0}, {"again", resources, 0},
+	} {
+		var log bytes.Buffer
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		a.Write(t, tc.resources)
+		s, err := stack.Start(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil { // from here on nobody logs
+			t.Fatal(err)
+		}
+		if told := strings.Count(log.String(), "level=INFO msg=\"what a custom resource made is kept"); told != tc.told || strings.Contains(log.String(), "was not deleted") {
+			t.Errorf("%s: told %d times, want %d:\n%s", tc.name, told, tc.told, &log)
+		}
 	}
 }
 

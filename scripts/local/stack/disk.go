@@ -31,7 +31,7 @@ func (s state) checkDisk() error {
 		return err
 	}
 	if free < leastFree {
-		return fmt.Errorf("the disk of %s is full, with %d KB left: make room there, or choose another directory with --state", s.dir, free>>10)
+		return fmt.Errorf("the disk of %s is full, with %d KB left: make room there, or choose another directory with STOWAGE_STATE or --state", s.dir, free>>10)
 	}
 	return nil
 }

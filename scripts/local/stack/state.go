@@ -26,9 +26,21 @@ func (s state) events() string             { return s.path("events.jsonl") }
 func (s state) dev() string                { return s.path("dev.json") }
 func (s state) bin() string                { return s.path("bin") }
 
-// open takes the directory for this process. The lock is the kernel's, so that
-// it ends with the process, however that ends.
+// openState takes the directory for this process and makes it ready to be used.
 func openState(dir string, reset bool) (state, error) {
+	s, err := lockState(dir, reset)
+	if err != nil {
+		return s, err
+	}
+	if err := s.prepare(reset); err != nil {
+		return s, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// lockState takes the directory for this process and changes nothing in it. The lock
+// is the kernel's, so that it ends with the process, however that ends.
+func lockState(dir string, reset bool) (state, error) {
 	s := state{dir: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return s, fmt.Errorf("make the state directory: %w", err)
@@ -41,16 +53,14 @@ func openState(dir string, reset bool) (state, error) {
 		holder, _ := os.ReadFile(lock.Name()) // only to say who
 		lock.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return s, fmt.Errorf("another runtime (process %s) uses %s: stop it, or choose another directory with --state",
-				strings.TrimSpace(string(holder)), dir)
+			return s, fmt.Errorf("another runtime (process %s) uses %s: stop it, or give this one a directory and ports of its own "+
+				"(STOWAGE_STATE=%s STOWAGE_API_PORT=0 STOWAGE_GATEWAY_PORT=0, or --state, --api-port and --gateway-port)",
+				strings.TrimSpace(string(holder)), dir, s.path("second"))
 		}
 		return s, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	s.lock = lock
 	if err := errors.Join(s.checkVersion(reset), s.checkDisk()); err != nil {
-		return s, errors.Join(err, s.close())
-	}
-	if err := s.prepare(reset); err != nil {
 		return s, errors.Join(err, s.close())
 	}
 	return s, nil

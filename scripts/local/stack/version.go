@@ -27,7 +27,7 @@ func (s state) checkVersion(reset bool) error {
 	}
 	if found := strings.TrimSpace(string(raw)); found != stateVersion {
 		return fmt.Errorf("the state in %s is of version %q, and this runtime reads version %q: nothing was changed; "+
-			"start with RESET=1 to begin from scratch, choose another directory with --state, or use the runtime that wrote it", s.dir, found, stateVersion)
+			"start with RESET=1 to begin from scratch, choose another directory with STOWAGE_STATE or --state, or use the runtime that wrote it", s.dir, found, stateVersion)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ async function load() {
 function render(page) {
   const rows = page.versions.map((v) => {
     const row = h(`tr${v.latest ? "" : ".old"}`,
-      h("th.mono.cut", { scope: "row" }, v.deleted ? h("span.dim", v.key) : h("button.link", { type: "button", "aria-expanded": "false", onclick: (e) => expand(row, v, e.currentTarget) }, v.key)),
+      h("th.mono.cut", { scope: "row" }, v.deleted ? h("span.dim", v.key) : h("button.link", { type: "button", "aria-expanded": "false", title: v.key, onclick: (e) => expand(row, v, e.currentTarget) }, v.key)),
       h("td.mono.cut", { title: v.versionId }, v.versionId === "null" ? "–" : v.versionId || "–"),
       h("td", v.deleted ? h("span.tag.bad", "delete marker") : v.latest ? h("span.tag.ok", "current") : h("span.tag", "older")),
       h("td.num", v.deleted ? "–" : bytes(v.bytes)),
@@ -70,7 +70,7 @@ function render(page) {
       h("button.quiet.boxed", { type: "button", onclick: load }, "Reload"),
       h("span.dim", { role: "status" }, `Page ${marks.length}, ${plural(page.versions.length, "version")}`)),
     rows.length
-      ? h("div.card.table", h("table.rows", h("thead", h("tr", h("th", "Key"), h("th", "Version"), h("th"), h("th.num", "Size"), h("th", "Written"))), h("tbody", rows)))
+      ? h("div.card.table", h("table.rows.even.versions", h("thead", h("tr", h("th", "Key"), h("th.version", "Version"), h("th.which"), h("th.num.size", "Size"), h("th.moment", "Written"))), h("tbody", rows)))
       : empty("Empty", "No objects" + (prefix.value ? " begin with that." : " here.")));
 }
 

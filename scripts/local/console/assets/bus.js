@@ -17,8 +17,8 @@ export function mount(main) {
   main.append(
     h("div.bar", filter, pause, note),
     detail,
-    h("div.card.table.stream", h("table.rows",
-      h("thead", h("tr", h("th", "Time"), h("th", "Bus"), h("th", "Source"), h("th", "Type"), h("th", "Subject"), h("th.num", "Targets"))), list)));
+    h("div.card.table.stream", h("table.rows.even",
+      h("thead", h("tr", h("th.time", "Time"), h("th.bus", "Bus"), h("th.source", "Source"), h("th.type", "Type"), h("th", "Subject"), h("th.num.count", "Targets"))), list)));
 }
 
 export const navigate = () => {};
@@ -67,10 +67,10 @@ function prepend(events) {
 
 const row = (e) => h("tr",
   h("td.mono.dim", clock(e.time)),
-  h("td", h("span.tag", e.bus)),
-  h("td.dim", e.source),
-  h("td", h("button.link", { type: "button", onclick: () => show(e) }, e.detailType)),
-  h("td.mono.dim.cut", e.subject ?? ""),
+  h("td.cut", { title: e.bus }, e.bus),
+  h("td.dim.cut", { title: e.source }, e.source),
+  h("td", h("button.link", { type: "button", title: e.detailType, onclick: () => show(e) }, e.detailType)),
+  h("td.mono.dim.cut", { title: e.subject ?? "" }, e.subject ?? ""),
   h("td.num", e.deliveries || h("span.dim", "none")));
 
 async function show(e) {

@@ -37,6 +37,9 @@ export function s(tag, all = {}, ...children) {
   return el;
 }
 
+/** breakable is a name that may go on in the next line where a word of it begins. */
+export const breakable = (name) => name.split(/(?<=[-._/])|(?<=[a-z0-9])(?=[A-Z])/).flatMap((word, i) => (i ? [h("wbr"), word] : [word]));
+
 /** text sets an element's text if it differs, which spares the browser work. */
 export function text(el, value) {
   const wanted = String(value);

@@ -1,4 +1,4 @@
-import { h, text, keyed, count, millis, ago, clock, spark, newSpark, empty } from "./dom.js";
+import { h, text, breakable, keyed, count, millis, ago, clock, spark, newSpark, empty } from "./dom.js";
 import { state, fetchData } from "./runtime.js";
 
 export const title = "Functions";
@@ -22,7 +22,7 @@ export const unmount = () => (shown = null);
 
 function create(f) {
   const row = h("tr",
-    h("th", { scope: "row" }, h("a.name", { href: "#/functions/" + encodeURIComponent(f.name), title: f.name }, f.label)),
+    h("th.words", { scope: "row" }, h("a.name", { href: "#/functions/" + encodeURIComponent(f.name), title: f.name }, breakable(f.label))),
     h("td.chart", newSpark(f.spark.length, `Invocations of ${f.label} in each of the last ${f.spark.length} seconds`)),
     ...["invocations", "errors", "p50", "p99", "cold", "memory"].map((n) => h(`td.num.${n}`)),
     h("td.last"));

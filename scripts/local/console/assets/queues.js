@@ -1,4 +1,4 @@
-import { h, text, keyed, count, plural, ago, bytes, json, empty } from "./dom.js";
+import { h, text, breakable, keyed, count, plural, ago, bytes, json, empty } from "./dom.js";
 import { state, fetchData, change, toast } from "./runtime.js";
 
 export const title = "Queues";
@@ -11,7 +11,7 @@ export function mount(main, [name]) {
   main.append(
     h("div.card.table",
       h("table.rows",
-        h("thead", h("tr", h("th", "Queue"), ...["Waiting", "In flight", "Delayed"].map((n) => h("th.num", n)), h("th", "Oldest"), h("th", "Dead letters"), h("th"))),
+        h("thead", h("tr", h("th", "Queue"), ...["Waiting", "In flight", "Delayed"].map((n) => h("th.num", n)), h("th", "Oldest"), h("th", "Dead letters"), h("th.actions"))),
         body)),
     detail);
   show(name);
@@ -29,10 +29,10 @@ function create(q) {
     }, "Redrive"));
   }
   return h("tr",
-    h("th", { scope: "row" }, h("a.name", { href: "#/queues/" + encodeURIComponent(q.name), title: q.name }, q.label)),
+    h("th.words", { scope: "row" }, h("a.name", { href: "#/queues/" + encodeURIComponent(q.name), title: q.name }, breakable(q.label))),
     ...["visible", "inflight", "delayed"].map((n) => h(`td.num.${n}`)),
     h("td.oldest"),
-    h("td", q.sources ? h("span.tag.bad", "dead letters of " + q.sources.join(", ")) : q.deadLetter ? h("span.dim", "→ " + q.deadLetter) : h("span.dim", "none")),
+    h("td.words", q.sources ? h("span.tag.bad", "dead letters of ", breakable(q.sources.join(", "))) : h("span.dim", q.deadLetter ? ["→ ", breakable(q.deadLetter)] : "none")),
     last);
 }
 

@@ -67,7 +67,7 @@ function render(page) {
     h("div.bar", pager(page), h("button.quiet.boxed", { type: "button", onclick: load }, "Reload"),
       h("span.dim", { role: "status" }, `Page ${pages.length}, ${plural(page.items.length, "item")}`)),
     page.items.length
-      ? h("div.card.table", h("table.rows", h("thead", h("tr", names.map((n, i) => h("th", n, i < page.keys.length && h("span.tag", "key"))))), h("tbody", rows)))
+      ? h("div.card.table", h("table.rows.even.items", h("thead", h("tr", names.map((n, i) => h(i < page.keys.length ? "th.wide" : "th.cut", { title: n }, n, i < page.keys.length && h("span.tag", "key"))))), h("tbody", rows)))
       : empty("No items here"));
 }
 

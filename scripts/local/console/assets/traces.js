@@ -40,7 +40,7 @@ function rows() {
 }
 
 /** shorten leaves ids in a path recognizable, but no longer than the rest of it. */
-const shorten = (name) => name.replace(/[^/\s]{20,}/g, (id) => id.slice(0, 4) + "…" + id.slice(-4));
+const shorten = (name) => name.replace(/(?<=\/)[^/\s]{20,}/g, (id) => id.slice(0, 4) + "…" + id.slice(-4));
 
 const create = (t) => h("a.pickrow", { href: "#/traces/" + t.id, title: t.name }, h("span.title"), h("span.took"), h("span.meta.dim"));
 
