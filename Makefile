@@ -114,8 +114,8 @@ $(TOOLS)/govulncheck-%:
 
 ## deploy: deploy to the AWS account of your credentials
 .PHONY: deploy
-deploy: setup
-	@node_modules/.bin/cdk deploy --all $(CONTEXT) --outputs-file .stowage/outputs-$(STAGE).json
+deploy: setup synth
+	@node_modules/.bin/cdk deploy --all --app cdk.out --outputs-file .stowage/outputs-$(STAGE).json
 
 ## smoke: the demo's journey against a deployed stage
 .PHONY: smoke

@@ -13,32 +13,19 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/stowage-dev/stowage/infra/internal/assets"
-	"github.com/stowage-dev/stowage/infra/internal/stderr"
 	"github.com/stowage-dev/stowage/infra/patterns"
 	"github.com/stowage-dev/stowage/infra/stacks"
 )
 
-// noProcess is what jsii says when it is closed, though nothing is wrong: it waits for its
-// Node process in two goroutines at once, of which one only can be told how it ended, and
-// reports what the other is told (jsii-runtime-go v1.140.0, internal/kernel/process:
-// ensureStarted and Close). There is no end of a line to it.
-const noProcess = "Runtime process exited abnormally: waitid: no child processes"
-
-func main() { os.Exit(run()) }
-
-func run() (status int) {
-	flush, err := stderr.Omit(noProcess)
+func main() {
+	err := synthesize()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "infra:", err)
-		return 1
-	}
-	defer flush()
-	if err := synthesize(); err != nil {
-		fmt.Fprintln(os.Stderr, "infra:", err)
-		status = 1
 	}
 	jsii.Close()
-	return status
+	if err != nil {
+		os.Exit(1)
+	}
 }
 
 // synthesize writes the assembly. A construct that refuses its props stops it
