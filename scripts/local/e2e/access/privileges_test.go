@@ -90,6 +90,7 @@ func apiLists(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	w.api(t, http.MethodGet, "/v1/objects?state=deleted", "", http.StatusOK)
+	w.api(t, http.MethodPut, "/v1/workspaces/alpha/members/a-reader", `{"role":"reader"}`, http.StatusOK)
 	w.api(t, http.MethodGet, "/v1/workspaces/alpha/members", "", http.StatusOK)
 	if _, err := w.client.Usage(t.Context()); err != nil {
 		t.Fatal(err)
