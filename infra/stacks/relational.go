@@ -59,9 +59,11 @@ const (
 	// projectorConcurrency bounds the connections that the projector holds.
 	projectorConcurrency = 4
 	// apiTimeout is just under that of API Gateway: a database that wakes takes long.
-	apiTimeout     = 29
-	migrateTimeout = 300
-	checkTimeout   = 900
+	apiTimeout   = 29
+	checkTimeout = 900
+	// migrateTimeout is the longest that Lambda has: an index on a table that has grown
+	// takes minutes, and one that is cut short is begun anew by the next deployment.
+	migrateTimeout = 900
 	// checkHour is when the books are checked, and cursor keys rotated, by UTC: a database
 	// that pauses is woken once for both.
 	checkHour = 3

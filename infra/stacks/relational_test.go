@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -152,7 +153,7 @@ func TestEachFunctionConnectsAsItselfAlone(t *testing.T) {
 func TestTheSchemaComesFirst(t *testing.T) {
 	for _, d := range eachRelational(t) {
 		migrations := d.relational.one(t, "Relational/Migrations/Default")
-		migrations.want(t, map[string]any{"ServiceTimeout": "360"})
+		migrations.want(t, map[string]any{"ServiceTimeout": "960"})
 		if hash, _ := migrations.property("Migrations").(string); len(hash) != 64 {
 			t.Errorf("%s: the resource's hash is %q: a new migration would not run", d.stage, hash)
 		}
@@ -319,6 +320,22 @@ func TestSettingsOfTheRelationalStack(t *testing.T) {
 		_, err := ReadSettings(tt.context, "")
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, tt := range []struct {
+		context map[string]any
+		least   float64
+	}{
+		{map[string]any{"stage": "dev"}, 0},
+		{map[string]any{"stage": "dev", "relationalProxy": "true"}, 0.5},
+		{map[string]any{"stage": "prod"}, 0.5},
+		{map[string]any{"stage": "prod", "relationalProxy": "false"}, 0.5},
+		{map[string]any{"stage": "prod", "relationalProxy": "false", "relationalMinAcu": "0"}, 0},
+	} {
+		name := fmt.Sprint(tt.context)
+		tt.context["relational"] = "true"
+		if s, err := ReadSettings(tt.context, ""); err != nil || s.Relational.MinACU != tt.least {
+			t.Errorf("with %s the least capacity is %+v, %v, want %v", name, s.Relational, err, tt.least)
 		}
 	}
 	if _, err := ReadSettings(map[string]any{"relationalProxy": "true"}, ""); err == nil || !strings.Contains(err.Error(), "set relational=true too") {

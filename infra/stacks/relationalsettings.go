@@ -42,9 +42,9 @@ func (r *reader) relational(stage Stage) *RelationalSettings {
 		proxy, most, readers, backup = false, 2, 0, 1
 	}
 	s := &RelationalSettings{Proxy: r.flag(keyRelationalProxy, proxy)}
-	least := 0.0
-	if s.Proxy {
-		least = 0.5
+	least := 0.5 // production pauses only when it is asked to
+	if stage == Dev && !s.Proxy {
+		least = 0
 	}
 	s.MinACU = r.capacity(keyRelationalMinACU, least, 0)
 	s.MaxACU = r.capacity(keyRelationalMaxACU, most, 1)

@@ -112,7 +112,7 @@ func (db *DB) once(ctx context.Context, pool *pgxpool.Pool, t transaction) error
 	if err != nil {
 		return acquireError{err}
 	}
-	defer conn.Release() // destroys a connection that is broken or within a transaction
+	defer conn.Release() // destroys a connection that is closed, broken or within a transaction
 	p := &pipeline{conn: conn.Conn(), cfg: &db.cfg, batch: &pgconn.Batch{}, single: t.single}
 	err = p.queue("-- name: Begin\n" + string(t.begin))
 	if err == nil && len(t.workspaces) > 0 {
@@ -125,14 +125,14 @@ func (db *DB) once(ctx context.Context, pool *pgxpool.Pool, t transaction) error
 		err = p.queue(commitSQL)
 	}
 	if err != nil {
-		p.rollback(ctx)
+		p.abandon(ctx, err)
 		return err
 	}
 	if p.committed {
 		return nil
 	}
 	if err := p.flush(ctx); err != nil {
-		p.rollback(ctx)
+		p.abandon(ctx, err)
 		return commitFailure(err)
 	}
 	return nil

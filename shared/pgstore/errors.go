@@ -40,6 +40,7 @@ const (
 	idleSessionTimeout   = "57P05"
 	tooManyConnections   = "53300"
 	readOnlyTransaction  = "25006" // of a writer that has become a reader
+	featureNotSupported  = "0A000" // by a reader: to be serializable
 	idleInTransaction    = "25P03"
 	protocolViolation    = "08P01" // also what pgbouncer says when the server is gone
 	invalidAuthorization = "28000"
@@ -60,7 +61,7 @@ func classify(err error) kind {
 		switch e.Code {
 		case serializationFailure, deadlockDetected:
 			return raced
-		case adminShutdown, crashShutdown, cannotConnectNow, idleSessionTimeout, idleInTransaction, tooManyConnections, readOnlyTransaction:
+		case adminShutdown, crashShutdown, cannotConnectNow, idleSessionTimeout, idleInTransaction, tooManyConnections, readOnlyTransaction, featureNotSupported:
 			return lost
 		default:
 			if strings.HasPrefix(e.Code, "08") {
@@ -78,6 +79,14 @@ func classify(err error) kind {
 	default:
 		return final
 	}
+}
+
+// astray reports whether the server has said that this is not the connection to work with:
+// it leads to a writer that has become a reader, or to a server that is going. Such an error
+// leaves the connection open and in good health, but no call on it can succeed.
+func astray(err error) bool {
+	_, said := asPgError(err)
+	return said && classify(err) == lost
 }
 
 // untrusted reports whether the server could not prove who it is.

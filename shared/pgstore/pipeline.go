@@ -135,14 +135,22 @@ func (r *results) closing(err error) error {
 	return nil
 }
 
-// rollback ends the transaction, if it can; a connection on which it cannot is closed when
-// it is given back.
-func (p *pipeline) rollback(ctx context.Context) {
-	if !p.sent || p.conn.IsClosed() || p.conn.PgConn().TxStatus() == 'I' {
+// abandon ends a transaction that has failed, if it can; a connection on which it cannot is
+// closed when it is given back. One that leads astray is closed now: the next attempt makes
+// a new one, which leads to where the writer is by then.
+func (p *pipeline) abandon(ctx context.Context, failure error) {
+	if p.conn.IsClosed() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
+	if astray(failure) {
+		_ = p.conn.Close(ctx) // the server rolls back what a closed connection leaves
+		return
+	}
+	if !p.sent || p.conn.PgConn().TxStatus() == 'I' {
+		return
+	}
 	if _, err := p.conn.Exec(ctx, "-- name: Rollback\nrollback"); err != nil {
 		_ = p.conn.Close(ctx) // the server rolls back what a closed connection leaves
 	}

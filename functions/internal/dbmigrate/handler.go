@@ -141,7 +141,7 @@ func (h *Handler) provide(ctx context.Context, e cfn.Event) (physicalID string, 
 	result, err := h.database.Migrate(ctx)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("the time of the function was too short: %w", err)
+			err = fmt.Errorf("the time of the function was too short; docs/runbooks/ledger.md, \"A failed migration\", says what to do: %w", err)
 		}
 		h.log.LogAttrs(ctx, slog.LevelError, "migration failed", slog.Any("error", err))
 		return ResourceID, nil, err

@@ -182,10 +182,10 @@ func TestWhatNobodyAsksFor(t *testing.T) {
 	}
 }
 
-// TestMigratesADatabase runs the real thing: at first, again, and at the same time.
+// TestMigratesADatabase runs the real thing: at first, and at the same time. It is not parallel:
+// roles are of the server, and other databases' first migrations make them too.
 func TestMigratesADatabase(t *testing.T) {
-	t.Parallel()
-	d := pgtest.New(t)
+	d := pgtest.NewAt(t, pgtest.Shared(), 0)
 	done := make(chan map[string]any, 3)
 	for range cap(done) {
 		go func() { done <- answered(t, stored(d), cfn.RequestUpdate, 2*time.Minute) }()

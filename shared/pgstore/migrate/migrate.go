@@ -13,9 +13,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -32,6 +34,15 @@ const (
 	pause    = time.Second
 	// lockWait is how long another migration is waited for, in seconds.
 	lockWait = 120
+	// lockTimeout is how long a statement waits for a lock. Whoever wants the same table waits
+	// behind it, and the roles of the functions do so for 4 s at least.
+	lockTimeout = 2 * time.Second
+	// lockPause lets them have their turn before the lock is asked for again.
+	lockPause = 3 * time.Second
+	// attemptTime is what an attempt should have: to pause, connect, wait and change something.
+	attemptTime = 10 * time.Second
+	// lockNotAvailable is what the server says when lockTimeout is over.
+	lockNotAvailable = "55P03"
 	// keyDays is how old the newest cursor key may get.
 	keyDays  = 30
 	keyBytes = 32
@@ -48,22 +59,32 @@ type Result struct {
 
 // Run applies the migrations that are missing, and rotates the cursor keys when they are
 // due. It is safe to run any number of times, and at the same time.
+//
+// While others have a table it waits for a lock 2 s at a time, so that nobody waits long
+// behind it, and tries again until the context's time is nearly up.
 func Run(ctx context.Context, cfg pgstore.Config, log *slog.Logger) (Result, error) {
 	return To(ctx, cfg, log, migrations.Latest())
 }
 
 // To is Run up to one version of the schema.
 func To(ctx context.Context, cfg pgstore.Config, log *slog.Logger, version int64) (Result, error) {
-	var result Result
-	err := connected(ctx, cfg, log, func(db *sql.DB) error {
-		var err error
-		if result, err = migrate(ctx, db, log, version); err != nil {
+	result := Result{From: -1}
+	err := persist(ctx, cfg, log, func(db *sql.DB) error {
+		from, to, err := migrate(ctx, db, log, version)
+		if result.From < 0 { // an attempt that failed may have applied some
+			result.From = from
+		}
+		if err != nil {
 			return err
 		}
+		result.To = to
 		result.NewCursorKey, err = rotate(ctx, db)
 		return err
 	})
-	return result, err
+	if err != nil {
+		return Result{}, err
+	}
+	return result, nil
 }
 
 // Rotate makes a new cursor key when the newest is over 30 days old, keeps the newest two,
@@ -71,12 +92,39 @@ func To(ctx context.Context, cfg pgstore.Config, log *slog.Logger, version int64
 // times, and at the same time.
 func Rotate(ctx context.Context, cfg pgstore.Config, log *slog.Logger) (bool, error) {
 	var rotated bool
-	err := connected(ctx, cfg, log, func(db *sql.DB) error {
+	err := persist(ctx, cfg, log, func(db *sql.DB) error {
 		var err error
 		rotated, err = rotate(ctx, db)
 		return err
 	})
 	return rotated, err
+}
+
+// persist runs do with the database until it is refused no lock any more. A migration that
+// was refused one begins anew on a new connection, with the settings of a new one.
+func persist(ctx context.Context, cfg pgstore.Config, log *slog.Logger, do func(*sql.DB) error) error {
+	begun := time.Now()
+	for {
+		err := connected(ctx, cfg, log, do)
+		if said := (*pgconn.PgError)(nil); !errors.As(err, &said) || said.Code != lockNotAvailable {
+			return err
+		}
+		log.LogAttrs(ctx, slog.LevelWarn, "lock refused", slog.Any("error", pgstore.Redact(err)))
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < attemptTime {
+			return heldUp(time.Since(begun), err)
+		}
+		select {
+		case <-ctx.Done():
+			return heldUp(time.Since(begun), err)
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+// heldUp is the error of who had no lock in all of its time.
+func heldUp(took time.Duration, err error) error {
+	return fmt.Errorf("a transaction has held a table for %s, so that it cannot be changed: wait for its end or end it, "+
+		"then deploy again; docs/runbooks/ledger.md, \"A failed migration\", says how to find it: %w", took.Round(time.Second), err)
 }
 
 // connected runs do with the database, once it takes connections.
@@ -85,6 +133,7 @@ func connected(ctx context.Context, cfg pgstore.Config, log *slog.Logger, do fun
 	if err != nil {
 		return err
 	}
+	conn.RuntimeParams["lock_timeout"] = strconv.FormatInt(lockTimeout.Milliseconds(), 10)
 	db := stdlib.OpenDB(*conn, stdlib.OptionBeforeConnect(before))
 	defer func() { _ = db.Close() }()
 	if err := await(ctx, db, log); err != nil {
@@ -114,35 +163,37 @@ func await(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 	}
 }
 
-func migrate(ctx context.Context, db *sql.DB, log *slog.Logger, version int64) (Result, error) {
+// migrate returns the versions before and after. The one before is told also when it fails,
+// or is -1 when it is not known.
+func migrate(ctx context.Context, db *sql.DB, log *slog.Logger, version int64) (from, to int64, err error) {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, lockWait))
 	if err != nil {
-		return Result{}, fmt.Errorf("prepare the migrations' lock: %w", err)
+		return -1, 0, fmt.Errorf("prepare the migrations' lock: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS, goose.WithSessionLocker(locker))
 	if err != nil {
-		return Result{}, fmt.Errorf("read the migrations: %w", err)
+		return -1, 0, fmt.Errorf("read the migrations: %w", err)
 	}
-	from, err := provider.GetDBVersion(ctx)
+	from, err = provider.GetDBVersion(ctx)
 	if err != nil {
-		return Result{}, fmt.Errorf("read the schema's version: %w", pgstore.Redact(err))
+		return -1, 0, fmt.Errorf("read the schema's version: %w", pgstore.Redact(err))
 	}
 	if from > version {
 		log.LogAttrs(ctx, slog.LevelWarn, "schema is ahead of these migrations", slog.Int64("schema", from), slog.Int64("migrations", version))
-		return Result{From: from, To: from}, nil
+		return from, from, nil
 	}
 	applied, err := provider.UpTo(ctx, version)
 	for _, r := range applied {
 		log.LogAttrs(ctx, slog.LevelInfo, "migration applied", slog.String("migration", r.Source.Path), slog.Int64("millis", r.Duration.Milliseconds()))
 	}
 	if err != nil {
-		return Result{}, fmt.Errorf("migrate from version %d to %d: %w", from, version, err)
+		return from, 0, fmt.Errorf("migrate from version %d to %d: %w", from, version, err)
 	}
-	to, err := provider.GetDBVersion(ctx)
+	to, err = provider.GetDBVersion(ctx)
 	if err != nil {
-		return Result{}, fmt.Errorf("read the schema's version: %w", pgstore.Redact(err))
+		return from, 0, fmt.Errorf("read the schema's version: %w", pgstore.Redact(err))
 	}
-	return Result{From: from, To: to}, nil
+	return from, to, nil
 }
 
 // lockKeys lets one rotation after another look at the keys, and everybody read them: of two

@@ -44,10 +44,28 @@ END
 $$;
 -- +goose StatementEnd
 
--- An index whose building was interrupted is there, but invalid.
-DROP INDEX CONCURRENTLY IF EXISTS stowage.entries_of_class;
-CREATE INDEX CONCURRENTLY entries_of_class ON stowage.entries (workspace, class, id);
+-- An index that somebody has built beforehand stays. One whose building was interrupted is
+-- there, but invalid, unless somebody builds it at the moment: they have the table's lock.
+-- +goose StatementBegin
+DO $$
+DECLARE
+	built text;
+BEGIN
+	LOCK TABLE stowage.entries IN SHARE UPDATE EXCLUSIVE MODE;
+	FOREACH built IN ARRAY ARRAY['entries_of_class', 'entries_of_adjustments'] LOOP
+		IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('stowage.' || built) AND NOT indisvalid) THEN
+			EXECUTE format('DROP INDEX stowage.%I', built);
+		END IF;
+	END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+-- Nobody waits behind the building of an index, but it waits for all transactions of before.
+-- If that was bounded it would leave an invalid index, and all its work to be done again.
+SET lock_timeout = 0;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS entries_of_class ON stowage.entries (workspace, class, id);
 
 -- Adjustments are few among what objects hold. The projector does not write this index.
-DROP INDEX CONCURRENTLY IF EXISTS stowage.entries_of_adjustments;
-CREATE INDEX CONCURRENTLY entries_of_adjustments ON stowage.entries (workspace, id) WHERE account IN ('adjusted', 'allowance');
+CREATE INDEX CONCURRENTLY IF NOT EXISTS entries_of_adjustments ON stowage.entries (workspace, id) WHERE account IN ('adjusted', 'allowance');
+RESET lock_timeout;

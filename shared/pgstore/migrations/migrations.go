@@ -4,6 +4,11 @@
 // code uses any more (contract): while a deploy is under way, functions of the version
 // before work on the new schema. There is no way down: a migration that was wrong is
 // followed by one that corrects it.
+//
+// A statement waits 2 s for a lock; then its migration begins anew, after a pause. Only the
+// building of an index beside the writers must wait for as long as it takes: refused on the
+// way it would leave an invalid index. Such a migration has no transaction, all of it may run
+// again, and it keeps an index that somebody has built by hand (see 00003_confined.sql).
 package migrations
 
 import (
