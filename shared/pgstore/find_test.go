@@ -152,15 +152,21 @@ func TestPagesOfACommonWord(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	d := pgtest.NewAt(t, server, migrations.Latest())
-	_, err = d.Admin(t).Exec(t.Context(), `INSERT INTO stowage.documents (workspace, object, rev, version, state, path, parent, content_type, size, updated_at, tags, name_words, tag_words, meta_words)
-		SELECT 'alpha', to_char(n, '00000'), 1, 'A', 'available', 'report', '', '', 1, now(), '{}', repeat('report ', 1 + n % 7), '', '' FROM generate_series(1, 10000) n`)
-	must(t, err)
+	admin := d.Admin(t)
+	for _, sql := range []string{
+		`INSERT INTO stowage.documents (workspace, object, rev, version, state, path, parent, content_type, size, updated_at, tags, name_words, tag_words, meta_words)
+			SELECT 'alpha', to_char(n, '00000'), 1, 'A', 'available', 'report', '', '', 1, now(), '{}', repeat('report ', 1 + n % 7), '', '' FROM generate_series(1, 20000) n`,
+		"VACUUM ANALYZE stowage.documents",
+	} {
+		_, err := admin.Exec(t.Context(), sql)
+		must(t, err)
+	}
 	db := d.Open(t, pgtest.API)
 	objects := func() []string {
 		var all []string
 		var from *pgstore.FindPosition
-		for range 15 {
-			hits, next, err := db.Find(t.Context(), "alpha", parse(t, "report"), pgstore.FindFilter{}, from, 100)
+		for range 60 {
+			hits, next, err := db.Find(t.Context(), "alpha", parse(t, "report"), pgstore.FindFilter{}, from, 25)
 			must(t, err)
 			for _, h := range hits {
 				all = append(all, h.Object)

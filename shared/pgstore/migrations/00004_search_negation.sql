@@ -207,8 +207,9 @@ BEGIN
 			FROM (SELECT d.state, d.name_words, d.tag_words FROM documents d WHERE d.workspace = ws ORDER BY d.object DESC LIMIT 200) n
 			WHERE n.state = 'available');
 		DELETE FROM loose_words l WHERE l.workspace = ws AND l.word = ANY (newest);
-		FOR loose IN SELECT DISTINCT l.word FROM loose_words l WHERE l.workspace = ws ORDER BY l.word LIMIT 2000 LOOP
+		FOR loose IN SELECT l.word FROM loose_words l WHERE l.workspace = ws LIMIT 2000 LOOP
 			DELETE FROM loose_words l WHERE l.workspace = ws AND l.word = loose;
+			CONTINUE WHEN NOT FOUND; -- it was there twice
 			BEGIN
 				known := has_word(ws, loose);
 			EXCEPTION WHEN query_canceled THEN
