@@ -196,6 +196,7 @@ DECLARE
 	until  timestamptz := clock_timestamp() + make_interval(secs => millis / 1000.0);
 	ws     text;
 	loose  text;
+	rows   tid[];
 	newest text[];
 	known  boolean;
 BEGIN
@@ -206,12 +207,12 @@ BEGIN
 		newest := ARRAY(SELECT DISTINCT unnest(string_to_array(n.name_words || ' ' || n.tag_words, ' '))
 			FROM (SELECT d.state, d.name_words, d.tag_words FROM documents d WHERE d.workspace = ws ORDER BY d.object DESC LIMIT 200) n
 			WHERE n.state = 'available');
-		DELETE FROM loose_words l WHERE l.workspace = ws AND l.word = ANY (newest);
-		FOR loose IN SELECT l.word FROM loose_words l WHERE l.workspace = ws LIMIT 2000 LOOP
-			DELETE FROM loose_words l WHERE l.workspace = ws AND l.word = loose;
-			CONTINUE WHEN NOT FOUND; -- it was there twice
+		-- Many documents may have lost the same word. No step depends on how many did.
+		FOR loose, rows IN SELECT l.word, array_agg(l.ctid)
+			FROM (SELECT word, ctid FROM loose_words WHERE workspace = ws LIMIT 10000) l GROUP BY l.word LOOP
+			DELETE FROM loose_words l WHERE l.ctid = ANY (rows);
 			BEGIN
-				known := has_word(ws, loose);
+				known := loose = ANY (newest) OR has_word(ws, loose);
 			EXCEPTION WHEN query_canceled THEN
 				known := true; -- by hurry. Kept in vain it does little harm, and would never be looked up in time.
 			END;
