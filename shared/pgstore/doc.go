@@ -7,9 +7,8 @@
 // built locally and valid for 15 minutes; TLS is verified. Statements are sent unnamed, as
 // pgx does in QueryExecModeExec: a pooler in transaction mode neither pins nor fails on
 // them, and each takes one round trip. Results come in binary. Nothing is SET: bounds of
-// statements belong to the roles, see the migrations, but for what the function stowage.hurry
-// bounds until its transaction ends. A connection lives for minutes, far
-// less than a proxy lets it.
+// statements belong to the roles, see the migrations, and tighter ones (stowage.hurry) end
+// with their transaction. A connection lives for minutes, far less than a proxy lets it.
 //
 // # Transactions
 //
