@@ -395,7 +395,7 @@ func TestRowLevelSecurity(t *testing.T) {
 		}
 		if role == pgtest.Writer {
 			var words string
-			if _, err := tx.Exec(t.Context(), "SELECT stowage.keep_words('{alpha,beta}', '{O,O}', '{1,1}', '{additional,additional}', 10)"); err != nil {
+			if _, err := tx.Exec(t.Context(), "SELECT stowage.add_words('{alpha,beta}', '{O,O}', '{1,1}', '{additional,additional}')"); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := tx.Exec(t.Context(), "SAVEPOINT s"); err != nil {
@@ -408,7 +408,7 @@ func TestRowLevelSecurity(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := tx.QueryRow(t.Context(), "SELECT string_agg(workspace, ' ') FROM stowage.words WHERE word = 'additional'").Scan(&words); err != nil || words != "alpha" {
-				t.Errorf("keep_words adds to %q, %v", words, err)
+				t.Errorf("add_words adds to %q, %v", words, err)
 			}
 			if _, err := tx.Exec(t.Context(), "SET LOCAL ROLE "+role); err != nil {
 				t.Fatal(err)

@@ -21,17 +21,21 @@ type Booked struct {
 	// Disputed are facts that say something else than what is known of the same rev. The
 	// first one counts; the nightly check tells whether it was right.
 	Disputed []ledger.Fact
+	// Unforgotten is why words that objects have lost were not looked up. It takes nothing
+	// from what was booked: they are still known, until later documents of the workspace.
+	Unforgotten error
 }
 
 // Book books facts and puts documents into the search index, in one transaction. What is
 // known already changes nothing, so that it may be repeated at will; facts may come in any
-// order.
+// order. Then it forgets words that objects have lost, as far as it gets in a moment.
 func (db *DB) Book(ctx context.Context, facts []ledger.Fact, docs []search.Document) (Booked, error) {
 	if len(facts) == 0 && len(docs) == 0 {
 		return Booked{}, nil
 	}
 	var done Booked
-	t := transaction{name: "Book", workspaces: workspacesOf(facts, docs)}
+	var loose []string
+	t := transaction{name: "Book", workspaces: workspacesOf(facts, docs), last: "AddWords"}
 	t.do = func(ctx context.Context, q *queries.Queries) error {
 		known, err := lockHistories(ctx, q, facts)
 		if err != nil {
@@ -42,12 +46,35 @@ func (db *DB) Book(ctx context.Context, facts []ledger.Fact, docs []search.Docum
 		if err := b.write(ctx, q); err != nil {
 			return err
 		}
-		return putDocuments(ctx, q, docs)
+		loose, err = putDocuments(ctx, q, docs)
+		return err
 	}
 	if err := db.write(ctx, t); err != nil {
 		return Booked{}, err
 	}
+	done.Unforgotten = db.forgetWords(ctx, loose)
 	return done, nil
+}
+
+// forgetWords looks up words that objects of workspaces have lost, and forgets those that no
+// other one has. Half of its time is for them, half for the last one and the way there and
+// back. What it does not get to is for later documents of the workspace.
+func (db *DB) forgetWords(ctx context.Context, workspaces []string) error {
+	if len(workspaces) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*db.cfg.Forgetting)
+	defer cancel()
+	most := int32(db.cfg.Forgetting.Milliseconds())
+	return db.write(ctx, transaction{name: "ForgetWords", workspaces: workspaces, do: func(ctx context.Context, q *queries.Queries) error {
+		if err := q.Hurry(ctx, most); err != nil {
+			return fmt.Errorf("bound the look-up of words: %w", err)
+		}
+		if err := q.ForgetWords(ctx, most/2); err != nil {
+			return fmt.Errorf("forget words: %w", err)
+		}
+		return nil
+	}})
 }
 
 func workspacesOf(facts []ledger.Fact, docs []search.Document) []string {
@@ -208,18 +235,15 @@ func (b *bookings) write(ctx context.Context, q *queries.Queries) error {
 	return nil
 }
 
-// looseWords is how many words a transaction looks up, of each workspace, that a document
-// has lost. What is left over is for the workspace's next one.
-const looseWords = 500
-
-// putDocuments queues the index's rows.
-func putDocuments(ctx context.Context, q *queries.Queries, docs []search.Document) error {
+// putDocuments writes the index's rows, and returns those of the workspaces in which words
+// are to be looked up.
+func putDocuments(ctx context.Context, q *queries.Queries, docs []search.Document) ([]string, error) {
 	docs = latestOf(docs)
 	if len(docs) == 0 {
-		return nil
+		return nil, nil
 	}
 	var rows queries.PutDocumentsParams
-	words := queries.KeepWordsParams{Most: looseWords}
+	var words queries.AddWordsParams
 	var bodies queries.PutBodiesParams
 	for _, d := range docs {
 		tags := d.Tags
@@ -228,7 +252,7 @@ func putDocuments(ctx context.Context, q *queries.Queries, docs []search.Documen
 		}
 		text, err := json.Marshal(tags)
 		if err != nil {
-			return fmt.Errorf("encode the tags of %s: %w", d.Object, err)
+			return nil, fmt.Errorf("encode the tags of %s: %w", d.Object, err)
 		}
 		rows.Workspaces = append(rows.Workspaces, d.Workspace)
 		rows.Objects = append(rows.Objects, d.Object)
@@ -258,17 +282,18 @@ func putDocuments(ctx context.Context, q *queries.Queries, docs []search.Documen
 		}
 	}
 	if err := q.PutDocuments(ctx, rows); err != nil {
-		return fmt.Errorf("put documents: %w", err)
+		return nil, fmt.Errorf("put documents: %w", err)
 	}
 	if len(bodies.Bodies) > 0 {
 		if err := q.PutBodies(ctx, bodies); err != nil {
-			return fmt.Errorf("put bodies: %w", err)
+			return nil, fmt.Errorf("put bodies: %w", err)
 		}
 	}
-	if err := q.KeepWords(ctx, words); err != nil {
-		return fmt.Errorf("keep words: %w", err)
+	loose, err := q.AddWords(ctx, words)
+	if err != nil {
+		return nil, fmt.Errorf("add words: %w", err)
 	}
-	return nil
+	return loose, nil
 }
 
 // latestOf keeps the latest document of each object, in a fixed order: one statement must

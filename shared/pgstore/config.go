@@ -67,6 +67,9 @@ type Config struct {
 	// Patience bounds a transaction with all its repetitions where the context ends
 	// later. 0: 10 s, in which a database does not wake up: see WakePatience.
 	Patience time.Duration
+	// Forgetting bounds what Book takes to look up words that objects have lost, once it has
+	// booked. 0: 500 ms.
+	Forgetting time.Duration
 	// ConnectTimeout bounds one attempt to connect. 0: 5 s.
 	ConnectTimeout time.Duration
 }
@@ -99,6 +102,7 @@ const (
 	defaultConns          = 2
 	defaultPatience       = 10 * time.Second
 	defaultConnectTimeout = 5 * time.Second
+	defaultForgetting     = 500 * time.Millisecond
 )
 
 func (c Config) withDefaults() Config {
@@ -110,6 +114,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Patience == 0 {
 		c.Patience = defaultPatience
+	}
+	if c.Forgetting == 0 {
+		c.Forgetting = defaultForgetting
 	}
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = defaultConnectTimeout

@@ -85,6 +85,9 @@ type transaction struct {
 	do func(ctx context.Context, q *queries.Queries) error
 	// single tells that do reads with one query alone: one round trip serves it all.
 	single bool
+	// last is a query that returns something, after which do sends nothing: the commit
+	// travels with it.
+	last string
 }
 
 // write runs t on the writer. t.do may run several times, also after it has been
@@ -113,7 +116,7 @@ func (db *DB) once(ctx context.Context, pool *pgxpool.Pool, t transaction) error
 		return acquireError{err}
 	}
 	defer conn.Release() // destroys a connection that is closed, broken or within a transaction
-	p := &pipeline{conn: conn.Conn(), cfg: &db.cfg, batch: &pgconn.Batch{}, single: t.single}
+	p := &pipeline{conn: conn.Conn(), cfg: &db.cfg, batch: &pgconn.Batch{}, single: t.single, last: t.last}
 	err = p.queue("-- name: Begin\n" + string(t.begin))
 	if err == nil && len(t.workspaces) > 0 {
 		err = p.queue(enterSQL, t.workspaces)

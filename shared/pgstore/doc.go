@@ -7,17 +7,17 @@
 // built locally and valid for 15 minutes; TLS is verified. Statements are sent unnamed, as
 // pgx does in QueryExecModeExec: a pooler in transaction mode neither pins nor fails on
 // them, and each takes one round trip. Results come in binary. Nothing is SET: bounds of
-// statements belong to the roles, see the migrations. A connection lives for minutes, far
-// less than a proxy lets it.
+// statements belong to the roles, see the migrations, and tighter ones (stowage.hurry) end
+// with their transaction. A connection lives for minutes, far less than a proxy lets it.
 //
 // # Transactions
 //
-// Write runs a function in a transaction, and the whole of it again when the database
+// Book and Adjust run in a transaction, and the whole of it again when the database
 // says that it lost a race (40001, 40P01), or goes away, restarts or fails over, until the
 // context is about to end. A commit whose answer is lost is neither done nor undone:
 // what runs again must therefore find, by its key, what it has done before, and then do
-// nothing. All transactions of this package are of that kind. Read runs on the reader
-// where there is one.
+// nothing. All transactions of this package are of that kind. Those that only read, such
+// as Entries, run on the reader where there is one.
 //
 // Statements whose results a transaction does not wait for travel as one pipeline with
 // the next one that it does wait for, with its BEGIN and with its COMMIT.

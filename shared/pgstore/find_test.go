@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stowage-dev/stowage/shared/pgstore"
+	"github.com/stowage-dev/stowage/shared/pgstore/migrations"
 	"github.com/stowage-dev/stowage/shared/pgstore/pgtest"
 	"github.com/stowage-dev/stowage/shared/search"
 )
@@ -140,6 +141,52 @@ func TestFindInPages(t *testing.T) {
 		if len(seen) != 25 {
 			t.Errorf("pages of %d hold %d of 25", limit, len(seen))
 		}
+	}
+}
+
+// TestPagesOfACommonWord: where more match than are ranked, all pages are of the same ones,
+// whoever else reads a table that does not fit into memory.
+func TestPagesOfACommonWord(t *testing.T) {
+	t.Parallel()
+	server, err := pgtest.Start(t.Context(), t.TempDir(), map[string]string{"fsync": "off", "shared_buffers": "1MB"})
+	must(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	d := pgtest.NewAt(t, server, migrations.Latest())
+	admin := d.Admin(t)
+	for _, sql := range []string{
+		`INSERT INTO stowage.documents (workspace, object, rev, version, state, path, parent, content_type, size, updated_at, tags, name_words, tag_words, meta_words)
+			SELECT 'alpha', to_char(n, '00000'), 1, 'A', 'available', 'report', '', '', 1, now(), '{}', repeat('report ', 1 + n % 7), '', '' FROM generate_series(1, 20000) n`,
+		"VACUUM ANALYZE stowage.documents",
+	} {
+		_, err := admin.Exec(t.Context(), sql)
+		must(t, err)
+	}
+	db := d.Open(t, pgtest.API)
+	objects := func() []string {
+		var all []string
+		var from *pgstore.FindPosition
+		for range 60 {
+			hits, next, err := db.Find(t.Context(), "alpha", parse(t, "report"), pgstore.FindFilter{}, from, 25)
+			must(t, err)
+			for _, h := range hits {
+				all = append(all, h.Object)
+			}
+			if from = next; next == nil {
+				return all
+			}
+		}
+		t.Fatal("the pages have no end")
+		return nil
+	}
+	first := objects()
+	slices.Sort(first)
+	if n := len(slices.Compact(slices.Clone(first))); len(first) != 1000 || n != 1000 {
+		t.Errorf("the pages hold %d objects, %d different ones, want 1000", len(first), n)
+	}
+	again := objects()
+	slices.Sort(again)
+	if !slices.Equal(first, again) {
+		t.Error("asked again, the pages hold other objects")
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/stowage-dev/stowage/shared/ledger"
 	"github.com/stowage-dev/stowage/shared/observe"
 	"github.com/stowage-dev/stowage/shared/pgstore"
+	"github.com/stowage-dev/stowage/shared/pgstore/migrations"
 	"github.com/stowage-dev/stowage/shared/pgstore/pgtest"
 )
 
@@ -432,7 +433,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	d, err := server.Create(t.Context(), 2)
+	d, err := server.Create(t.Context(), migrations.Latest())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -440,17 +441,26 @@ func TestKilledInTheMiddle(t *testing.T) {
 	cfg := pooler.Config(pgtest.API)
 	cfg.MaxConns = 20
 	db := pgtest.Open(t, cfg)
-	var acknowledged sync.Map
+	writer := pgtest.Open(t, pooler.Config(pgtest.Writer))
+	var acknowledged sync.Map // journals
 	var acks atomic.Int64
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for w := range 10 {
 		wg.Go(func() {
 			for n := 0; !stop.Load(); n++ {
-				id := fmt.Sprintf("A-%d-%d", w, n)
-				a := adjustment(id, 1)
-				a.Workspace = fmt.Sprintf("ws-%d", w)
-				if _, _, err := db.Adjust(t.Context(), a, key(id)); err != nil {
+				id, ws := fmt.Sprintf("A-%d-%d", w, n), fmt.Sprintf("ws-%d", w)
+				var err error
+				if w%2 == 0 {
+					a := adjustment(id, 1)
+					a.Workspace = ws
+					_, _, err = db.Adjust(t.Context(), a, key(id))
+				} else { // each takes the word from the one before
+					doc := document(ws, "O", int64(n+1), "A", "word"+strings.Repeat("x", n%5))
+					_, err = writer.Book(t.Context(), []ledger.Fact{fact(ws, id, 1, 0, 1, ledger.Standard)}, toDocs(doc))
+					id += ".1"
+				}
+				if err != nil {
 					t.Errorf("%s: %v", id, err)
 					return
 				}
@@ -509,6 +519,12 @@ func TestKilledInTheMiddle(t *testing.T) {
 		if n != 2 {
 			t.Errorf("%s has %d entries", id, n)
 		}
+	}
+	var lost int
+	must(t, admin.QueryRow(t.Context(), `SELECT count(*) FROM stowage.documents d
+		WHERE NOT EXISTS (SELECT FROM stowage.words w WHERE w.workspace = d.workspace AND w.word = d.name_words)`).Scan(&lost))
+	if lost > 0 {
+		t.Errorf("the words of %d documents are not known", lost)
 	}
 	if off, err := d.Open(t, pgtest.Checker).Imbalances(t.Context()); err != nil || len(off) > 0 {
 		t.Errorf("imbalances: %+v, %v", off, err)

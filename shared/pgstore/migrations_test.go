@@ -195,6 +195,8 @@ func recordSearch(t *testing.T, writer, api *pgstore.DB, ws string) {
 	}
 	_, err = api.Nearest(t.Context(), ws, []string{"reprot"})
 	must(t, err)
+	_, err = writer.Book(t.Context(), nil, toDocs(purged(ws, "O1", 2)))
+	must(t, err)
 }
 
 func sentFile(version int64) string {

@@ -31,7 +31,9 @@ type pipeline struct {
 	sent  bool     // something was, so that there may be a transaction to end
 	// single lets the commit travel with the first query that returns something: there is
 	// no other, and it changes nothing.
-	single    bool
+	single bool
+	// last names the query with which the commit travels otherwise.
+	last      string
 	committed bool
 }
 
@@ -64,7 +66,7 @@ func (p *pipeline) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 		return nil, err
 	}
 	before := len(p.names) - 1
-	if p.single {
+	if p.single || p.last == queryName(sql) {
 		if err := p.queue(commitSQL); err != nil {
 			return nil, err
 		}
@@ -103,7 +105,7 @@ func (p *pipeline) send(ctx context.Context, first int) (*results, error) {
 	ctx, span := p.cfg.Tracer.Start(ctx, strings.Join(p.names, " "))
 	batch := p.batch
 	p.batch, p.names, p.sent = &pgconn.Batch{}, p.names[:0], true
-	r := &results{p.conn.PgConn().ExecBatch(ctx, batch), span}
+	r := &results{p.conn.PgConn().ExecBatch(ctx, batch), span, p.committed && !p.single}
 	for range first {
 		if !r.NextResult() {
 			return nil, r.closing(errNoResult)
@@ -119,6 +121,8 @@ func (p *pipeline) send(ctx context.Context, first int) (*results, error) {
 type results struct {
 	*pgconn.MultiResultReader
 	span observe.Span
+	// commits tells that they end with that of a commit.
+	commits bool
 }
 
 // closing reads what is left of the results, and returns the first error: the server's, or
@@ -126,6 +130,9 @@ type results struct {
 func (r *results) closing(err error) error {
 	if cerr := r.Close(); cerr != nil {
 		err = cerr
+	}
+	if err != nil && r.commits {
+		err = commitFailure(err)
 	}
 	if err != nil {
 		r.span.End(redact(err))

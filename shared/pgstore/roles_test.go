@@ -65,6 +65,10 @@ func TestRolesWriteTheirOwn(t *testing.T) {
 			"UPDATE stowage.quarters SET bytes = 0 WHERE basis = 'adjusted'": "nothing",
 			"DELETE FROM stowage.quarters":                                   denied, "INSERT INTO stowage.adjustments DEFAULT VALUES": denied,
 		},
+		pgtest.Checker: {
+			"SELECT object FROM stowage.documents": denied, "SELECT word FROM stowage.words": denied, "SELECT word FROM stowage.loose_words": denied,
+			"UPDATE stowage.holdings SET bytes = 0": denied, "SELECT stowage.forget_words(1)": denied,
+		},
 	} {
 		tx := asRole(t, d, role)
 		for sql, refusal := range statements {

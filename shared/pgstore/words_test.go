@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
+	"github.com/stowage-dev/stowage/shared/ledger"
 	"github.com/stowage-dev/stowage/shared/pgstore"
 	"github.com/stowage-dev/stowage/shared/pgstore/migrate"
 	"github.com/stowage-dev/stowage/shared/pgstore/pgtest"
@@ -89,31 +90,76 @@ func TestWordsAreForgotten(t *testing.T) {
 	if diff := cmp.Diff([]string{"dismissal", "invoice"}, known(t, admin, "beta")); diff != "" {
 		t.Errorf("of another workspace (-want +got):\n%s", diff)
 	}
-	var left int
-	must(t, admin.QueryRow(t.Context(), "SELECT count(*) FROM stowage.loose_words").Scan(&left))
-	if left > 0 {
+	if left := looseWords(t, admin); left > 0 {
 		t.Errorf("%d words are still to be looked up", left)
 	}
 }
 
-// TestWordsAreForgottenBitByBit: what is too much for one transaction is left for the next.
-func TestWordsAreForgottenBitByBit(t *testing.T) {
+func looseWords(tb testing.TB, admin *pgx.Conn) int {
+	tb.Helper()
+	var n int
+	must(tb, admin.QueryRow(tb.Context(), "SELECT count(*) FROM stowage.loose_words").Scan(&n))
+	return n
+}
+
+// TestForgettingHoldsUpNothing: however long it takes to look up words, and whoever else is
+// at it, what is to be booked is booked, and every time some more words are looked up.
+func TestForgettingHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	const look = `CREATE OR REPLACE FUNCTION stowage.has_word(in_workspace text, in_word text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN %s; RETURN false; END $$`
+	for name, tc := range map[string]struct {
+		look              string
+		workspaces, words int
+		times             int
+	}{
+		"many workspaces with many words": {"PERFORM pg_sleep(0.01)", 20, 500, 3},
+		"look-ups that take for ever":     {"PERFORM pg_sleep(60)", 2, 3, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.New(t)
+			admin := d.Admin(t)
+			for _, sql := range []string{
+				fmt.Sprintf(look, tc.look),
+				fmt.Sprintf("INSERT INTO stowage.loose_words SELECT 'ws-' || w, 'word' || n FROM generate_series(1, %d) w, generate_series(1, %d) n", tc.workspaces, tc.words),
+			} {
+				_, err := admin.Exec(t.Context(), sql)
+				must(t, err)
+			}
+			cfg := d.Config(pgtest.Writer)
+			cfg.Forgetting = 2 * time.Second
+			writer := pgtest.Open(t, cfg)
+			left := looseWords(t, admin)
+			for rev := range int64(tc.times) {
+				var docs []search.Document
+				for ws := range tc.workspaces {
+					docs = append(docs, document(fmt.Sprintf("ws-%d", ws+1), "01", rev+1, "A", "hello"))
+				}
+				begun := time.Now()
+				done, err := writer.Book(t.Context(), nil, docs)
+				if took := time.Since(begun); err != nil || done.Unforgotten != nil || took > 12*time.Second {
+					t.Fatalf("booked in %s: %v, %v", took, err, done.Unforgotten)
+				}
+				was := left
+				if left = looseWords(t, admin); left >= was {
+					t.Errorf("%d words are to be looked up, as many as before", left)
+				}
+			}
+		})
+	}
+}
+
+// TestForgettingFails: that words cannot be looked up is told, and what is booked is booked.
+func TestForgettingFails(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
 	writer, admin := d.Open(t, pgtest.Writer), d.Admin(t)
-	var names []string
-	for n := range 1200 {
-		names = append(names, "word"+strings.Map(func(r rune) rune { return r - '0' + 'a' }, fmt.Sprintf("%04d", n)))
-	}
-	put(t, writer, document("alpha", "01", 1, "A", strings.Join(names, " ")))
-	put(t, writer, purged("alpha", "01", 2))
-	var left []int
-	for n := int64(1); n < 4; n++ {
-		left = append(left, len(known(t, admin, "alpha")))
-		put(t, writer, document("alpha", "02", n, "A", "1"))
-	}
-	if want := []int{700, 200, 0}; !slices.Equal(left, want) {
-		t.Errorf("known are %v, want %v", left, want)
+	put(t, writer, document("alpha", "01", 1, "A", "smithers"))
+	_, err := admin.Exec(t.Context(), "CREATE OR REPLACE FUNCTION stowage.has_word(in_workspace text, in_word text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
+	must(t, err)
+	done, err := writer.Book(t.Context(), []ledger.Fact{fact("alpha", "01", 2, 0, 0, ledger.Standard)}, toDocs(purged("alpha", "01", 2)))
+	if err != nil || done.Applied != 1 || done.Unforgotten == nil || looseWords(t, admin) != 1 {
+		t.Errorf("booked %+v, %v", done, err)
 	}
 }
 
@@ -134,21 +180,31 @@ func TestWordsOfBefore(t *testing.T) {
 	}
 }
 
-// TestWordsInARace: while one transaction is about to forget a word, another one adds a
-// document with it, and the other way round. Either is held until the other has committed.
+// TestWordsInARace: while one transaction forgets a word, another one adds a document with
+// it, in every order of their steps. Who adds waits for who forgets, who forgets for nobody.
 func TestWordsInARace(t *testing.T) {
 	t.Parallel()
-	const adds = `INSERT INTO stowage.documents (workspace, object, rev, version, state, path, parent, content_type, size, updated_at, tags, name_words, tag_words, meta_words)
-		VALUES ('alpha', '02', 1, 'A', 'available', 'smithers', '', '', 1, now(), '{}', 'smithers', '', '')`
-	const purges = `UPDATE stowage.documents SET rev = 2, state = 'purged', path = '', name_words = '' WHERE object = '01'`
+	const (
+		puts = `INSERT INTO stowage.documents (workspace, object, rev, version, state, path, parent, content_type, size, updated_at, tags, name_words, tag_words, meta_words)
+			VALUES ('alpha', '02', 1, 'A', 'available', 'smithers', '', '', 1, now(), '{}', 'smithers', '', '')`
+		adds    = "SELECT stowage.add_words('{alpha}', '{02}', '{1}', '{smithers}')"
+		purges  = `UPDATE stowage.documents SET rev = 2, state = 'purged', path = '', name_words = '' WHERE object = '01'`
+		forgets = "SELECT stowage.forget_words(60000)"
+	)
+	other := document("alpha", "02", 1, "A", "smithers")
 	for name, tc := range map[string]struct {
-		first string
-		then  search.Document
-		want  []string
+		before []string // what one transaction does first
+		then   search.Document
+		waits  bool
+		after  []string // what it does before it commits
+		want   []string
 	}{
-		"added, then purged":  {adds, purged("alpha", "01", 2), []string{"smithers"}},
-		"purged, then added":  {purges, document("alpha", "02", 1, "A", "smithers"), []string{"smithers"}},
-		"purged, then purged": {purges, purged("alpha", "03", 2), nil},
+		"added, then purged":              {[]string{puts, adds}, purged("alpha", "01", 2), false, nil, []string{"smithers"}},
+		"put, then purged, then added":    {[]string{puts}, purged("alpha", "01", 2), false, []string{adds}, []string{"smithers"}},
+		"purged, then added":              {[]string{purges}, other, false, []string{adds}, []string{"smithers"}},
+		"forgotten, then added":           {[]string{purges, forgets}, other, true, nil, []string{"smithers"}},
+		"purged, then purged":             {[]string{purges, adds}, purged("alpha", "03", 2), false, nil, nil},
+		"purged, then purged, then added": {[]string{purges}, purged("alpha", "03", 2), false, []string{adds}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,24 +217,31 @@ func TestWordsInARace(t *testing.T) {
 			put(t, writer, docs...)
 			tx, err := d.Admin(t).Begin(t.Context())
 			must(t, err)
-			for _, sql := range []string{"SELECT stowage.enter('{alpha}')", tc.first, "SELECT stowage.keep_words('{alpha}', '{02}', '{1}', '{smithers}', 100)"} {
-				_, err = tx.Exec(t.Context(), sql)
-				must(t, err)
+			run := func(statements ...string) {
+				for _, sql := range statements {
+					_, err := tx.Exec(t.Context(), sql)
+					must(t, err)
+				}
 			}
+			run("SELECT stowage.enter('{alpha}')")
+			run(tc.before...)
 			done := make(chan error, 1)
 			go func() {
 				_, err := writer.Book(t.Context(), nil, toDocs(tc.then))
 				done <- err
 			}()
 			waited := waitsForALock(t, admin, d.Name, done)
+			if waited != tc.waits {
+				t.Errorf("the second waited: %t, want %t", waited, tc.waits)
+			}
+			run(tc.after...)
 			must(t, tx.Commit(t.Context()))
-			if !waited {
-				t.Error("the second did not wait for the first")
-			} else {
+			if waited {
 				must(t, <-done)
 			}
-			if got := known(t, admin, "alpha"); !slices.Equal(got, tc.want) {
-				t.Errorf("known are %q, want %q", got, tc.want)
+			put(t, writer, document("alpha", "later", 1, "A", "1"))
+			if got := known(t, admin, "alpha"); !slices.Equal(got, tc.want) || looseWords(t, admin) > 0 {
+				t.Errorf("known are %q, want %q; %d are to be looked up", got, tc.want, looseWords(t, admin))
 			}
 		})
 	}
@@ -251,6 +314,7 @@ func TestWordsAreThoseOfDocuments(t *testing.T) {
 				rt.Error(err)
 			}
 		}
+		put(t, writer, document(ws, "later", 1, "A", "1")) // competing writers leave words to look up
 		var want []string
 		for _, doc := range latest {
 			if doc.State == "available" {

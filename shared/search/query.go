@@ -35,8 +35,25 @@ func Parse(text string) (Query, error) {
 	if len(text) > MaxQueryBytes {
 		return Query{}, fault.Invalid("q", "has %d bytes, the most is %d", len(text), MaxQueryBytes)
 	}
+	q, err := Reread(text)
+	if err != nil {
+		return Query{}, err
+	}
+	count := 0
+	for _, t := range q.terms {
+		count += len(t.words)
+	}
+	if count > MaxQueryWords {
+		return Query{}, fault.Invalid("q", "has %d words, the most is %d", count, MaxQueryWords)
+	}
+	return q, nil
+}
+
+// Reread is Parse without its bounds: it reads what String has written of a corrected query,
+// whose words may be longer than those that were typed.
+func Reread(text string) (Query, error) {
 	var q Query
-	or, count, wanted := false, 0, false
+	or, wanted := false, false
 	for text != "" {
 		var t term
 		var bare string
@@ -49,13 +66,10 @@ func Parse(text string) (Query, error) {
 			continue
 		}
 		t.or, or = or, false
-		count += len(t.words)
 		wanted = wanted || !t.without
 		q.terms = append(q.terms, t)
 	}
 	switch {
-	case count > MaxQueryWords:
-		return Query{}, fault.Invalid("q", "has %d words, the most is %d", count, MaxQueryWords)
 	case !wanted:
 		return Query{}, fault.Invalid("q", "must have a word to look for")
 	case slices.ContainsFunc(q.terms, func(t term) bool { return t.or && t.without }):

@@ -125,6 +125,34 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestPagesOfALongCorrection: what was looked for instead may be longer than what may be
+// asked for, and still has all its pages.
+func TestPagesOfALongCorrection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var typed, meant []string
+	for n := range search.MaxQueryWords {
+		word := strings.Repeat(string(rune('a'+n)), 30)
+		typed, meant = append(typed, word), append(meant, word+"x")
+	}
+	for n := range 3 {
+		w.stored(t, "alpha", n, 10, 100, strings.Join(meant, " "))
+	}
+	path := "/v1/search?limit=1&q=" + strings.Join(typed, "+")
+	page := w.must(t, member("alpha", "reader"), "GET", path, nil, 200)
+	for n := range 3 {
+		if corrected, _ := page.json["corrected"].(string); len(corrected) <= search.MaxQueryBytes || len(page.items()) != 1 {
+			t.Fatalf("page %d is %s", n, page.body)
+		}
+		if next, ok := page.json["nextCursor"].(string); ok {
+			page = w.must(t, member("alpha", "reader"), "GET", path+"&cursor="+next, nil, 200)
+		}
+	}
+	if page.json["nextCursor"] != nil {
+		t.Errorf("after the last page comes %s", page.body)
+	}
+}
+
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

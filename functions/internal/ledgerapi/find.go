@@ -121,7 +121,7 @@ func resume(position []byte, asked search.Query) (from *pgstore.FindPosition, qu
 	if p.Corrected == "" {
 		return &p.FindPosition, asked, false, nil
 	}
-	query, err = search.Parse(p.Corrected)
+	query, err = search.Reread(p.Corrected)
 	return &p.FindPosition, query, true, err
 }
 

@@ -146,6 +146,10 @@ func (h *Handler) book(ctx context.Context, all []projection) error {
 	}
 	h.Metrics.Add("LedgerFactsBooked", done.Applied)
 	h.Metrics.Add("LedgerFactsRepeated", done.Repeated)
+	if done.Unforgotten != nil {
+		h.Metrics.Add("LedgerWordsUnforgotten", 1)
+		h.Log.LogAttrs(ctx, slog.LevelWarn, "words that objects have lost were not looked up", slog.Any("error", done.Unforgotten))
+	}
 	for _, f := range done.Disputed {
 		h.Metrics.Add("LedgerFactsDisputed", 1)
 		h.Log.LogAttrs(ctx, slog.LevelError, "event contradicts what is booked for its rev",

@@ -72,14 +72,14 @@ type world struct {
 	texts   *texts
 	letters *letters
 	admin   *pgx.Conn
+	log     *bytes.Buffer
 }
 
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
 	d := pgtest.New(tb)
-	w := &world{texts: &texts{files: map[string]string{}}, letters: &letters{}, admin: d.Admin(tb)}
-	var out bytes.Buffer
-	log, metrics := slog.New(slog.NewJSONHandler(&out, nil)), observe.NewMetrics(&out, "projector", time.Now)
+	w := &world{texts: &texts{files: map[string]string{}}, letters: &letters{}, admin: d.Admin(tb), log: &bytes.Buffer{}}
+	log, metrics := slog.New(slog.NewJSONHandler(w.log, nil)), observe.NewMetrics(w.log, "projector", time.Now)
 	w.handler = ledgerprojector.New(ledgerprojector.Parts{
 		Books: d.Open(tb, pgtest.Writer), Texts: w.texts, DeadLetters: w.letters,
 		Observer: observe.NewRecords(metrics, observe.NoTracer(), log, time.Now), Metrics: metrics, Log: log, Now: time.Now,
@@ -273,5 +273,23 @@ func TestHandsBack(t *testing.T) {
 	resp, err := w.handler.Handle(ctx, events.SQSEvent{Records: []events.SQSMessage{message(t, "m1", e)}})
 	if err != nil || len(resp.BatchItemFailures) != 1 {
 		t.Errorf("%+v, %v", resp, err)
+	}
+}
+
+// TestForgettingIsNoEventsMatter: where words cannot be forgotten, what is booked is booked,
+// and the log says so.
+func TestForgettingIsNoEventsMatter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.admin.Exec(t.Context(), "CREATE OR REPLACE FUNCTION stowage.forget_words(millis int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$"); err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range life() {
+		if back := w.handle(t, message(t, fmt.Sprint(i), e)); len(back) > 0 || len(w.letters.held) > 0 {
+			t.Errorf("event %d: %v came back, %v are dead", i, back, w.letters.held)
+		}
+	}
+	if !strings.Contains(w.log.String(), "words that objects have lost were not looked up") {
+		t.Errorf("the log is\n%s", w.log)
 	}
 }

@@ -21,6 +21,9 @@ $$;
 
 -- find_objects is find for alternatives: what one wants, and what must not be there. A
 -- negation may stand in neither configuration, so it is made of both before it is negated.
+--
+-- The candidates have no order but that of the table: all pages must meet the same ones. A
+-- scan that begins where another one is, or that several processes share, meets others.
 -- +goose StatementBegin
 CREATE FUNCTION stowage.find_objects(
 	in_workspace text, in_wanted text[], in_unwanted text[], in_folder text, in_type text, in_tags jsonb,
@@ -33,6 +36,8 @@ CREATE FUNCTION stowage.find_objects(
 	LANGUAGE plpgsql STABLE SECURITY DEFINER
 	SET search_path = stowage, public, pg_temp
 	SET plan_cache_mode = force_custom_plan
+	SET synchronize_seqscans = off
+	SET max_parallel_workers_per_gather = 0
 	AS $$
 #variable_conflict use_column
 DECLARE
@@ -89,15 +94,15 @@ END
 $$;
 -- +goose StatementEnd
 
--- Words that some document has lost, and that perhaps no other one has. keep_words looks
--- them up, so many in a transaction. Before this version nothing was ever forgotten: all
--- that is known is looked up once.
+-- Words that some document has lost, and that perhaps no other one has: forget_words looks
+-- them up. Before this version nothing was ever forgotten: all that is known is looked up
+-- once.
 CREATE TABLE stowage.loose_words (
 	workspace text NOT NULL CHECK (workspace <> ''),
 	word      text NOT NULL
 );
 CREATE INDEX loose_words_of_workspace ON stowage.loose_words (workspace, word);
-ALTER TABLE stowage.loose_words ENABLE ROW LEVEL SECURITY; -- without a policy: it is for the two functions below
+ALTER TABLE stowage.loose_words ENABLE ROW LEVEL SECURITY; -- without a policy: it is for the functions below
 INSERT INTO stowage.loose_words (workspace, word) SELECT workspace, word FROM stowage.words;
 
 -- A trigger sees what a document had, whoever changes it, the version before included.
@@ -144,48 +149,21 @@ END
 $$;
 -- +goose StatementEnd
 
--- keep_words makes the words of the entered workspaces those of their available documents,
--- after some were put: it forgets loose ones that no document has, "most" of each workspace
--- at a time, and adds those that the given revs have, where these are still the latest.
---
 -- Whoever forgets must see the documents of whoever adds, and the other way round. Within
 -- a workspace adding therefore shares a lock, and forgetting has it alone, until both have
 -- committed; what comes after the lock sees what was committed before it.
+
+-- add_words adds the words that the given revs have, where these are still the latest, and
+-- returns those of the entered workspaces that have words to be looked up.
 -- +goose StatementBegin
-CREATE FUNCTION stowage.keep_words(in_workspaces text[], in_objects text[], in_revs bigint[], in_words text[], most int) RETURNS void
+CREATE FUNCTION stowage.add_words(in_workspaces text[], in_objects text[], in_revs bigint[], in_words text[]) RETURNS SETOF text
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 	SET search_path = stowage, public, pg_temp
 	SET plan_cache_mode = force_custom_plan
 	AS $$
-#variable_conflict use_variable
-DECLARE
-	ws      text;
-	loose   text;
-	batch   text[];
-	newest  text[];
-	forgets text[] := '{}';
 BEGIN
-	FOR ws IN SELECT DISTINCT e FROM unnest(entered()) e ORDER BY e LOOP
-		IF EXISTS (SELECT FROM loose_words l WHERE l.workspace = ws) THEN
-			PERFORM pg_advisory_xact_lock(hashtextextended('stowage.words ' || ws, 0));
-			forgets := forgets || ws;
-		ELSE
-			PERFORM pg_advisory_xact_lock_shared(hashtextextended('stowage.words ' || ws, 0));
-		END IF;
-	END LOOP;
-	FOREACH ws IN ARRAY forgets LOOP
-		batch := ARRAY(SELECT DISTINCT l.word FROM loose_words l WHERE l.workspace = ws ORDER BY l.word LIMIT most);
-		-- What many documents have the newest ones have; only for the rest is the index asked.
-		newest := ARRAY(SELECT DISTINCT unnest(string_to_array(n.name_words || ' ' || n.tag_words, ' '))
-			FROM (SELECT d.state, d.name_words, d.tag_words FROM documents d WHERE d.workspace = ws ORDER BY d.object DESC LIMIT 200) n
-			WHERE n.state = 'available');
-		FOR loose IN SELECT b FROM unnest(batch) b WHERE b <> ALL (newest) LOOP
-			IF NOT has_word(ws, loose) THEN
-				DELETE FROM words w WHERE w.workspace = ws AND w.word = loose;
-			END IF;
-		END LOOP;
-		DELETE FROM loose_words l WHERE l.workspace = ws AND l.word = ANY (batch);
-	END LOOP;
+	PERFORM pg_advisory_xact_lock_shared(hashtextextended('stowage.words ' || e, 0))
+	FROM (SELECT DISTINCT unnest(entered()) AS e ORDER BY 1) o;
 	INSERT INTO words (workspace, word)
 	SELECT DISTINCT a.workspace, a.word
 	FROM unnest(in_workspaces, in_objects, in_revs, in_words) AS a (workspace, object, rev, word)
@@ -193,10 +171,65 @@ BEGIN
 	WHERE a.workspace = ANY (entered())
 	ORDER BY 1, 2
 	ON CONFLICT DO NOTHING;
+	RETURN QUERY SELECT DISTINCT e FROM unnest(entered()) e WHERE EXISTS (SELECT FROM loose_words l WHERE l.workspace = e);
 END
 $$;
 -- +goose StatementEnd
 
-REVOKE ALL ON FUNCTION stowage.either, stowage.find_objects, stowage.loosen_words, stowage.has_word, stowage.keep_words FROM PUBLIC;
+-- hurry bounds each further statement of the transaction. Like enter it sets nothing that
+-- outlives it.
+CREATE FUNCTION stowage.hurry(millis int) RETURNS boolean
+	LANGUAGE sql VOLATILE
+	AS $$ SELECT set_config('statement_timeout', millis::text, true) IS NOT NULL $$;
+
+-- forget_words looks up loose words of the entered workspaces, for so long, and forgets those
+-- that no document has. It waits for nobody: a workspace to which words are being added is
+-- left for another time. Workspaces come in any order, so that each of them gets its turn.
+-- +goose StatementBegin
+CREATE FUNCTION stowage.forget_words(millis int) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = stowage, public, pg_temp
+	SET plan_cache_mode = force_custom_plan
+	AS $$
+#variable_conflict use_variable
+DECLARE
+	until  timestamptz := clock_timestamp() + make_interval(secs => millis / 1000.0);
+	ws     text;
+	loose  text;
+	rows   tid[];
+	newest text[];
+	known  boolean;
+BEGIN
+	FOR ws IN SELECT e FROM unnest(entered()) e ORDER BY random() LOOP
+		EXIT WHEN clock_timestamp() > until;
+		CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtextextended('stowage.words ' || ws, 0));
+		-- What many documents have the newest ones have; only for the rest is the index asked.
+		newest := ARRAY(SELECT DISTINCT unnest(string_to_array(n.name_words || ' ' || n.tag_words, ' '))
+			FROM (SELECT d.state, d.name_words, d.tag_words FROM documents d WHERE d.workspace = ws ORDER BY d.object DESC LIMIT 200) n
+			WHERE n.state = 'available');
+		-- Many documents may have lost the same word. No step depends on how many did.
+		FOR loose, rows IN SELECT l.word, array_agg(l.ctid)
+			FROM (SELECT word, ctid FROM loose_words WHERE workspace = ws LIMIT 10000) l GROUP BY l.word LOOP
+			DELETE FROM loose_words l WHERE l.ctid = ANY (rows);
+			BEGIN
+				known := loose = ANY (newest) OR has_word(ws, loose);
+			EXCEPTION WHEN query_canceled THEN
+				known := true; -- by hurry. Kept in vain it does little harm, and would never be looked up in time.
+			END;
+			IF NOT known THEN
+				DELETE FROM words w WHERE w.workspace = ws AND w.word = loose;
+			END IF;
+			EXIT WHEN clock_timestamp() > until;
+		END LOOP;
+	END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+-- The check compares what objects hold; nothing of it reads what is found.
+REVOKE SELECT ON stowage.documents FROM ledger_check;
+
+REVOKE ALL ON FUNCTION stowage.either, stowage.find_objects, stowage.loosen_words, stowage.has_word,
+	stowage.add_words, stowage.hurry, stowage.forget_words FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION stowage.find_objects TO ledger_api;
-GRANT EXECUTE ON FUNCTION stowage.keep_words TO ledger_writer;
+GRANT EXECUTE ON FUNCTION stowage.add_words, stowage.hurry, stowage.forget_words TO ledger_writer;

@@ -240,6 +240,9 @@ func Open(tb testing.TB, cfg pgstore.Config) *pgstore.DB {
 	if cfg.Patience == 0 {
 		cfg.Patience = time.Minute
 	}
+	if cfg.Forgetting == 0 {
+		cfg.Forgetting = time.Minute
+	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 20 * time.Second
 	}

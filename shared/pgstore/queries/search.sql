@@ -13,8 +13,14 @@ UPDATE stowage.documents d SET body = b.body
 FROM (SELECT unnest(@workspaces::text[]) AS workspace, unnest(@objects::text[]) AS object, unnest(@versions::text[]) AS version, unnest(@bodies::text[]) AS body) AS b
 WHERE d.workspace = b.workspace AND d.object = b.object AND d.version = b.version AND d.body IS NULL AND d.state <> 'purged';
 
--- name: KeepWords :exec
-SELECT stowage.keep_words(@workspaces::text[], @objects::text[], @revs::bigint[], @words::text[], @most::int);
+-- name: AddWords :many
+SELECT l.workspace::text AS workspace FROM stowage.add_words(@workspaces::text[], @objects::text[], @revs::bigint[], @words::text[]) AS l (workspace);
+
+-- name: Hurry :exec
+SELECT stowage.hurry(@millis::int);
+
+-- name: ForgetWords :exec
+SELECT stowage.forget_words(@millis::int);
 
 -- name: Find :many
 SELECT f.object::text AS object, f.rev::bigint AS rev, f.version::text AS version, f.path::text AS path,

@@ -10,6 +10,42 @@ import (
 	"time"
 )
 
+const addWords = `-- name: AddWords :many
+SELECT l.workspace::text AS workspace FROM stowage.add_words($1::text[], $2::text[], $3::bigint[], $4::text[]) AS l (workspace)
+`
+
+type AddWordsParams struct {
+	Workspaces []string
+	Objects    []string
+	Revs       []int64
+	Words      []string
+}
+
+func (q *Queries) AddWords(ctx context.Context, arg AddWordsParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, addWords,
+		arg.Workspaces,
+		arg.Objects,
+		arg.Revs,
+		arg.Words,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var workspace string
+		if err := rows.Scan(&workspace); err != nil {
+			return nil, err
+		}
+		items = append(items, workspace)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const find = `-- name: Find :many
 SELECT f.object::text AS object, f.rev::bigint AS rev, f.version::text AS version, f.path::text AS path,
 	f.content_type::text AS content_type, f.size::bigint AS size, f.updated_at::timestamptz AS updated_at,
@@ -97,26 +133,21 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]*FindRow, error) 
 	return items, nil
 }
 
-const keepWords = `-- name: KeepWords :exec
-SELECT stowage.keep_words($1::text[], $2::text[], $3::bigint[], $4::text[], $5::int)
+const forgetWords = `-- name: ForgetWords :exec
+SELECT stowage.forget_words($1::int)
 `
 
-type KeepWordsParams struct {
-	Workspaces []string
-	Objects    []string
-	Revs       []int64
-	Words      []string
-	Most       int32
+func (q *Queries) ForgetWords(ctx context.Context, millis int32) error {
+	_, err := q.db.Exec(ctx, forgetWords, millis)
+	return err
 }
 
-func (q *Queries) KeepWords(ctx context.Context, arg KeepWordsParams) error {
-	_, err := q.db.Exec(ctx, keepWords,
-		arg.Workspaces,
-		arg.Objects,
-		arg.Revs,
-		arg.Words,
-		arg.Most,
-	)
+const hurry = `-- name: Hurry :exec
+SELECT stowage.hurry($1::int)
+`
+
+func (q *Queries) Hurry(ctx context.Context, millis int32) error {
+	_, err := q.db.Exec(ctx, hurry, millis)
 	return err
 }
 
