@@ -1,6 +1,6 @@
 // Package ledgercheck proves every night that the storage ledger is right: that its debits
-// equal its credits, that its sums are those of its entries, and that it says of every
-// object what the catalog says.
+// equal its credits, that its sums are those of its entries, quarter by quarter, and that it
+// says of every object what the catalog says.
 //
 // The catalog goes on while it is read, and events are under way: what has changed within
 // the last hour is left for the next night, and what seems to differ is looked at once more,
