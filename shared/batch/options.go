@@ -50,8 +50,9 @@ func PermanentIf(permanent func(error) bool) Option {
 
 // GiveUpAfter treats a failure as permanent at the record's n-th delivery and from then on,
 // unless it is transient. It is for sources that deliver so often that they outlast an
-// outage of days: what nobody foresaw is not to come back for as long. The end of a context
-// is always transient. A source that does not tell its [Source.Deliveries] gives nothing up.
+// outage of days: what nobody foresaw is not to come back for as long. All deliveries
+// count, those of an outage before included. The end of a context is always transient. A
+// source that does not tell its [Source.Deliveries] gives nothing up.
 func GiveUpAfter(n int, transient func(error) bool) Option {
 	return func(o *options) { o.deliveries, o.transient = max(n, 1), transient }
 }

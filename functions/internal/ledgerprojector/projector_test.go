@@ -298,7 +298,7 @@ func TestOutagesAreOutlasted(t *testing.T) {
 	w.texts.fail = fault.New(fault.Unavailable, "storage is not available")
 	last("storage is away")
 	w.texts.fail = nil
-	for what, code := range map[string]string{"the disk is full": "53100", "a file cannot be read": "58030", "a lock is not to be had": "55P03"} {
+	for what, code := range map[string]string{"the disk is full": "53100", "a file cannot be read": "58030", "nobody is let in": "28000", "a lock is not to be had": "55P03"} {
 		w.refuse(t, "true", code)
 		last(what)
 	}
