@@ -56,6 +56,10 @@ const (
 	// projectorBatch is how many events one invocation gets, gathered for a second: a
 	// transaction for each event would cost as much again.
 	projectorBatch = 100
+	// projectorReceives is how often an event is delivered before it is a dead letter: as
+	// often as SQS allows, so that the queue outlasts an outage of days. With a delivery
+	// every 6 minutes that is 100 hours. What can never be booked is given up by the function.
+	projectorReceives = 1000
 	// projectorConcurrency bounds the connections that the projector holds.
 	projectorConcurrency = 4
 	// apiTimeout is just under that of API Gateway: a database that wakes takes long.
@@ -213,6 +217,7 @@ func executableHash(dist assets.Dist, name string) string {
 func (r *Relational) addProjector() {
 	r.events = patterns.NewIngestQueue(r.Stack, jsii.String("LedgerEvents"), &patterns.IngestQueueProps{
 		ConsumerTimeout: awscdk.Duration_Seconds(jsii.Number(projectorTimeout)),
+		MaxReceiveCount: jsii.Number(projectorReceives),
 		RemovalPolicy:   r.settings.Stage.RemovalPolicy(),
 	})
 	patterns.NewQueueRule(r.Stack, jsii.String("ObjectEvents"), &patterns.QueueRuleProps{
@@ -304,6 +309,10 @@ func (r *Relational) addAlarms() {
 		r.events.MetricDeadLetters(), 1, 1)
 	r.watch("LedgerProjectorDeadLetters", "LedgerProjector gave records up: they are in the dead-letter bucket below dead/, with the reason"+ledgerRunbook,
 		deadLettered(r.Projector), 1, 1)
+	// SQS leaves what it has delivered three times out of the age of the oldest message: in an
+	// outage without new events nothing else would tell. 10 minutes see every delivery.
+	r.watch("LedgerProjectorFailing", "For 20 minutes events could not be booked; they wait in the queue for four days: read the log of LedgerProjector"+ledgerRunbook,
+		failing(r.Projector), 1, 2)
 	r.watch("LedgerDifferences", "The ledger differs from the catalog: read the log of LedgerCheck for what and where"+ledgerRunbook, r.checked("LedgerDifferences"), 1, 1)
 	r.watch("LedgerImbalance", "Debits and credits of the ledger differ: read the log of LedgerCheck"+ledgerRunbook, r.checked("LedgerImbalance"), 1, 1)
 	r.watch("LedgerCheckIncomplete", "The nightly check of the ledger did not come to its end in time: the log of LedgerCheck says how far it came"+ledgerRunbook, r.checked("LedgerCheckIncomplete"), 1, 1)

@@ -187,6 +187,7 @@ func TestEventsReachTheLedgerOrALetterBox(t *testing.T) {
 		d.relational.one(t, "Relational/LedgerEvents/Default/Resource").want(t, map[string]any{
 			"RedrivePolicy.deadLetterTargetArn": map[string]any{"Fn::GetAtt": []string{letters.id, "Arn"}},
 		})
+		outlasts(t, d.relational.one(t, "Relational/LedgerEvents/Default/Resource"))
 		d.relational.one(t, "Relational/ProjectorMapping/Resource").want(t, map[string]any{
 			"BatchSize": 100, "MaximumBatchingWindowInSeconds": 1, "FunctionResponseTypes": []string{"ReportBatchItemFailures"}, "ScalingConfig.MaximumConcurrency": 4,
 		})
@@ -194,6 +195,39 @@ func TestEventsReachTheLedgerOrALetterBox(t *testing.T) {
 	for _, kind := range []event.Type{event.Available, event.Versioned, event.Updated, event.Deleted, event.Undeleted, event.Purged} {
 		if !strings.HasPrefix(string(kind), objectEvents) {
 			t.Errorf("the rule of the ledger does not match %s", kind)
+		}
+	}
+}
+
+// outlasts asks that a queue does not give an event up while the database is away for days.
+func outlasts(t *testing.T, queue resource) {
+	t.Helper()
+	receives, _ := queue.property("RedrivePolicy.maxReceiveCount").(float64)
+	hidden, _ := queue.property("VisibilityTimeout").(float64)
+	if has := time.Duration(receives*hidden) * time.Second; has < 3*24*time.Hour {
+		t.Errorf("%s gives up after %s", queue.path(), has)
+	}
+}
+
+// TestAnOutageIsToldToSomebody: of messages that have come three times, the age of the
+// oldest says nothing.
+func TestAnOutageIsToldToSomebody(t *testing.T) {
+	for _, d := range eachRelational(t) {
+		queue := d.relational.one(t, "Relational/LedgerEvents/Default/Resource")
+		projector := d.relational.one(t, "Relational/LedgerProjector/Default/Resource")
+		d.relational.one(t, "Relational/LedgerBehindAlarm/Resource").want(t, map[string]any{
+			"MetricName": "ApproximateAgeOfOldestMessage", "Threshold": 900,
+			"Dimensions.0.Value": map[string]any{"Fn::GetAtt": []string{queue.id, "QueueName"}},
+		})
+		failing := d.relational.one(t, "Relational/LedgerProjectorFailingAlarm/Resource")
+		failing.want(t, map[string]any{
+			"MetricName": "RecordsFailed", "Namespace": "Stowage", "Statistic": "Sum", "Threshold": 1, "EvaluationPeriods": 2,
+			"Dimensions.0.Name": "function", "Dimensions.0.Value": map[string]any{"Ref": projector.id},
+		})
+		hidden, _ := queue.property("VisibilityTimeout").(float64)
+		timeout, _ := projector.property("Timeout").(float64)
+		if period, _ := failing.property("Period").(float64); period < hidden+timeout {
+			t.Errorf("%s looks at %.0f s: what comes every %.0f s may be tried in none of them", failing.path(), period, hidden+timeout)
 		}
 	}
 }

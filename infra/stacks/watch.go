@@ -73,6 +73,18 @@ func deadLettered(f *patterns.Function) awscloudwatch.Metric {
 	})
 }
 
+// failing counts the records that a function has handed back, over 10 minutes, by the
+// metric that the function itself reports. For Lambda such an invocation has succeeded.
+func failing(f *patterns.Function) awscloudwatch.Metric {
+	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+		DimensionsMap: &map[string]*string{"function": f.Function().FunctionName()},
+		MetricName:    jsii.String("RecordsFailed"),
+		Namespace:     jsii.String("Stowage"),
+		Period:        awscdk.Duration_Minutes(jsii.Number(10)),
+		Statistic:     jsii.String("Sum"),
+	})
+}
+
 // addDashboard draws, from top to bottom, what callers see, what lies in wait,
 // and what the functions do.
 func (s *Service) addDashboard() {

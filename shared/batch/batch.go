@@ -25,6 +25,9 @@ type Source[R any] struct {
 	Time func(R) time.Time
 	// Payload is the record as dead letters keep it: one JSON value.
 	Payload func(R) ([]byte, error)
+	// Deliveries is how many times the record was delivered, this time included; see
+	// [GiveUpAfter]. Nil, or 0: that is not known.
+	Deliveries func(R) int
 }
 
 // Outcome is what became of a record.
@@ -37,7 +40,8 @@ const (
 	NotTried Outcome = iota
 	// Done records were handled.
 	Done
-	// DeadLettered records failed for good and were written to the dead letters.
+	// DeadLettered records failed for good, or too often, and were written to the dead
+	// letters.
 	DeadLettered
 	// Failed records are delivered again.
 	Failed
@@ -225,7 +229,7 @@ func (r *run[R]) judge(ctx context.Context, rec R, err error) (Outcome, error) {
 	if err == nil {
 		return Done, nil
 	}
-	if r.deadLetters == nil || !r.isPermanent(err) {
+	if r.deadLetters == nil || !r.isPermanent(err) && !r.isGivenUp(r.src.deliveries(rec), err) {
 		return Failed, err
 	}
 	letter, lerr := r.src.letter(rec, err)
@@ -236,6 +240,13 @@ func (r *run[R]) judge(ctx context.Context, rec R, err error) (Outcome, error) {
 		return Failed, errors.Join(err, fmt.Errorf("write dead letter: %w", lerr))
 	}
 	return DeadLettered, err
+}
+
+func (s Source[R]) deliveries(rec R) int {
+	if s.Deliveries == nil {
+		return 0
+	}
+	return s.Deliveries(rec)
 }
 
 func (s Source[R]) letter(rec R, err error) (Letter, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -89,7 +90,13 @@ func messages(fifo bool, groups ...string) events.SQSEvent {
 }
 
 func TestSQS(t *testing.T) {
-	boom := errors.New("boom")
+	boom, away := errors.New("boom"), errors.New("the database is away")
+	givesUp := []batch.Option{batch.GiveUpAfter(5, func(err error) bool { return errors.Is(err, away) }), batch.DeadLetter(newBox())}
+	delivered := func(times int) events.SQSEvent {
+		ev := messages(false, "a")
+		ev.Records[0].Attributes["ApproximateReceiveCount"] = strconv.Itoa(times)
+		return ev
+	}
 	for name, tc := range map[string]struct {
 		ev      events.SQSEvent
 		fails   map[string]error // by message id
@@ -144,6 +151,48 @@ func TestSQS(t *testing.T) {
 				batch.PermanentIf(func(err error) bool { return errors.Is(err, boom) }),
 			},
 			back: []string{}, handled: []string{"m0"},
+		},
+		"a failure that nobody knows comes back": {
+			ev:    delivered(4),
+			fails: map[string]error{"m0": boom},
+			opts:  givesUp,
+			back:  []string{"m0"}, handled: []string{"m0"},
+		},
+		"a number of times": {
+			ev:    delivered(5),
+			fails: map[string]error{"m0": boom},
+			opts:  givesUp,
+			back:  []string{}, handled: []string{"m0"},
+		},
+		"and not more often": {
+			ev:    delivered(6),
+			fails: map[string]error{"m0": boom},
+			opts:  givesUp,
+			back:  []string{}, handled: []string{"m0"},
+		},
+		"a transient one comes back however often it has": {
+			ev:    delivered(1000),
+			fails: map[string]error{"m0": fmt.Errorf("book: %w", away)},
+			opts:  givesUp,
+			back:  []string{"m0"}, handled: []string{"m0"},
+		},
+		"the end of time does so too": {
+			ev:    delivered(1000),
+			fails: map[string]error{"m0": fmt.Errorf("book: %w", context.DeadlineExceeded)},
+			opts:  givesUp,
+			back:  []string{"m0"}, handled: []string{"m0"},
+		},
+		"what does not tell how often it came is not given up": {
+			ev:    messages(false, "a"),
+			fails: map[string]error{"m0": boom},
+			opts:  givesUp,
+			back:  []string{"m0"}, handled: []string{"m0"},
+		},
+		"without dead letters nothing is given up": {
+			ev:    delivered(6),
+			fails: map[string]error{"m0": boom},
+			opts:  givesUp[:1],
+			back:  []string{"m0"}, handled: []string{"m0"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

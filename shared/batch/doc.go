@@ -11,7 +11,8 @@
 //
 // A handler that returns nil has dealt with the record. Any other error is
 // transient unless it is permanent (see [PermanentIf]): the record is handed
-// back and delivered again. A panic is a transient error of that record alone.
+// back and delivered again, as often as the source does that, or until it is given up
+// (see [GiveUpAfter]). A panic is a transient error of that record alone.
 // A permanent error will not go away: the record goes to the dead letters, with
 // its payload, and counts as dealt with; if it cannot be written there, or no
 // place was given, it is handed back like a transient one. Nothing is dropped.

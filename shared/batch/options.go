@@ -13,6 +13,8 @@ type options struct {
 	concurrency int
 	reserve     time.Duration
 	permanent   func(error) bool
+	transient   func(error) bool // nil: nothing is given up for coming too often
+	deliveries  int
 	deadLetters DeadLetters
 	observer    Observer
 }
@@ -46,6 +48,15 @@ func PermanentIf(permanent func(error) bool) Option {
 	return func(o *options) { o.permanent = permanent }
 }
 
+// GiveUpAfter treats a failure as permanent at the record's n-th delivery and from then on,
+// unless it is transient. It is for sources that deliver so often that they outlast an
+// outage of days: what nobody foresaw is not to come back for as long. All deliveries
+// count, those of an outage before included. The end of a context is always transient. A
+// source that does not tell its [Source.Deliveries] gives nothing up.
+func GiveUpAfter(n int, transient func(error) bool) Option {
+	return func(o *options) { o.deliveries, o.transient = max(n, 1), transient }
+}
+
 // DeadLetter says where records go that fail for good. Without it they are handed
 // back, and it is the event source's turn to give them up.
 func DeadLetter(to DeadLetters) Option {
@@ -58,10 +69,15 @@ func Observe(by Observer) Option {
 }
 
 func (o *options) isPermanent(err error) bool {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return false
-	}
-	return o.permanent(err)
+	return !ended(err) && o.permanent(err)
+}
+
+func (o *options) isGivenUp(deliveries int, err error) bool {
+	return o.transient != nil && deliveries >= o.deliveries && !ended(err) && !o.transient(err)
+}
+
+func ended(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func saysPermanent(err error) bool {

@@ -64,6 +64,13 @@ func SQSSource() Source[events.SQSMessage] {
 		Origin:  func(m events.SQSMessage) string { return m.EventSourceARN },
 		Time:    func(m events.SQSMessage) time.Time { return unixMilli(m.Attributes["SentTimestamp"]) },
 		Payload: func(m events.SQSMessage) ([]byte, error) { return json.Marshal(m) },
+		Deliveries: func(m events.SQSMessage) int {
+			n, err := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
+			if err != nil {
+				return 0
+			}
+			return n
+		},
 	}
 }
 

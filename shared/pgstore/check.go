@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"time"
 
 	"github.com/stowage-dev/stowage/shared/ledger"
 	"github.com/stowage-dev/stowage/shared/pgstore/internal/queries"
@@ -21,6 +22,10 @@ type Imbalance struct {
 // Imbalances returns where the books do not agree with themselves: debits and credits,
 // entries and their sums by quarter, entries and what objects hold. There are at most some
 // hundred; none means that all is well. It reads all of the ledger, in one state.
+//
+// Quarters are compared one by one, with basis and moment: those that are moved, exchanged
+// or counted as adjustments have the right bytes in all, and make wrong statements. Of a
+// workspace, class and basis the first that differs is told, and how many do.
 func (db *DB) Imbalances(ctx context.Context) ([]Imbalance, error) {
 	var found []Imbalance
 	t := transaction{name: "Imbalances", begin: snapshot}
@@ -33,12 +38,12 @@ func (db *DB) Imbalances(ctx context.Context) ([]Imbalance, error) {
 		for _, r := range off {
 			found = append(found, Imbalance{r.Workspace, ledger.Class(r.Class), "debits less credits", r.Off, "0"})
 		}
-		sums, err := q.StoredTotals(ctx)
+		quarters, err := q.QuarterMismatches(ctx)
 		if err != nil {
 			return fmt.Errorf("compare entries and quarters: %w", err)
 		}
-		for _, r := range sums {
-			found = append(found, Imbalance{r.Workspace, ledger.Class(r.Class), "entries and their sums by quarter", r.Entries, r.Quarters})
+		for _, r := range quarters {
+			found = append(found, wrongQuarter(r))
 		}
 		held, err := q.HoldingMismatches(ctx)
 		if err != nil {
@@ -50,6 +55,13 @@ func (db *DB) Imbalances(ctx context.Context) ([]Imbalance, error) {
 		return nil
 	}
 	return found, db.read(ctx, t)
+}
+
+func wrongQuarter(r *queries.QuarterMismatchesRow) Imbalance {
+	what := fmt.Sprintf("entries and their sums by quarter (%s, %d of them, the first of %s)",
+		r.Basis, r.Quarters, ledger.QuarterStart(r.Quarter).Format(time.RFC3339))
+	figures := func(bytes, moment string) string { return bytes + " bytes, moment " + moment }
+	return Imbalance{r.Workspace, ledger.Class(r.Class), what, figures(r.EntryBytes, r.EntryMoment), figures(r.Bytes, r.Moment)}
 }
 
 // ObjectID names an object.

@@ -24,8 +24,9 @@ import (
 type busy struct {
 	ledgercheck.Books
 	ledgercheck.Catalog
-	scans                                int
+	scans, looks                         int
 	onPage, onTotals, onHeld, afterLooks func(ctx context.Context)
+	again                                func(ctx context.Context) // after an object that only the ledger knows was looked at again
 }
 
 func (b *busy) at(ctx context.Context, moment *func(context.Context)) {
@@ -64,6 +65,15 @@ func (b *busy) HeldAfter(ctx context.Context, ws, after string, limit int) ([]le
 	facts, err := b.Books.HeldAfter(ctx, ws, after, limit)
 	b.at(ctx, &b.onHeld)
 	return facts, err
+}
+
+func (b *busy) Holdings(ctx context.Context, objects []pgstore.ObjectID) (map[pgstore.ObjectID]ledger.Fact, error) {
+	held, err := b.Books.Holdings(ctx, objects)
+	if b.onHeld == nil && b.onTotals == nil {
+		b.looks++
+		b.at(ctx, &b.again)
+	}
+	return held, err
 }
 
 // busyWorld is a world whose check is interrupted.
@@ -184,5 +194,36 @@ func TestACheckWithoutTimeSaysHowFarItCame(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPurgesAreWaitedFor: the projector is behind, and nobody can tell when a purge was.
+func TestPurgesAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	w, b := busyWorld(t)
+	w.handler.Recheck = time.Hour
+	purged := w.objects[1]
+	w.remove(t, purged)
+	b.onTotals = func(context.Context) {}
+	b.again = func(context.Context) { // at the second look it is there
+		w.book(t, purged, func(f *ledger.Fact) { f.Rev++; f.Bytes = 0 })
+	}
+	if got := w.report(t); got.Differences != 0 || got.Held == 0 || b.looks != 2 {
+		t.Errorf("%+v after %d looks\n%s", got, b.looks, w.log.String())
+	}
+}
+
+// TestWaitingLeavesTimeForTheRest: half of it.
+func TestWaitingLeavesTimeForTheRest(t *testing.T) {
+	t.Parallel()
+	w, b := busyWorld(t)
+	w.handler.Recheck, w.handler.Look, w.handler.Reserve = time.Hour, time.Hour, time.Millisecond
+	w.remove(t, w.objects[1])
+	b.onTotals = func(context.Context) {}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	got, err := w.handler.Handle(ctx, nil)
+	if err != nil || got.Differences != 1 || got.Incomplete != "" || b.looks != 1 {
+		t.Errorf("%+v, %v after %d looks\n%s", got, err, b.looks, w.log.String())
 	}
 }

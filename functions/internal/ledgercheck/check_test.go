@@ -46,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	w.handler = ledgercheck.New(ledgercheck.Parts{
 		Books: w.database.Open(t, pgtest.Checker), Catalog: w.store,
 		Metrics: observe.NewMetrics(&w.log, "check", time.Now), Log: observe.NewLogger(&w.log, slog.LevelInfo),
-		Now: func() time.Time { return published().Add(24 * time.Hour) }, Recheck: time.Millisecond,
+		Now: func() time.Time { return published().Add(24 * time.Hour) }, Recheck: time.Millisecond, Look: time.Millisecond,
 	})
 	quota := workspace.Quota{Bytes: 1 << 40, Objects: 1000, OpenUploads: 100, MaxObjectBytes: 1 << 40}
 	for _, ws := range []string{"alpha", "beta"} {

@@ -1,10 +1,14 @@
 // Package ledgercheck proves every night that the storage ledger is right: that its debits
-// equal its credits, that its sums are those of its entries, and that it says of every
-// object what the catalog says.
+// equal its credits, that its sums are those of its entries, quarter by quarter, and that it
+// says of every object what the catalog says.
 //
 // The catalog goes on while it is read, and events are under way: what has changed within
 // the last hour is left for the next night, and what seems to differ is looked at once more,
-// strongly consistent, before it is reported. A difference is a metric, on which there is an
+// strongly consistent, before it is reported. Of a purge nobody can tell whether it was
+// within that hour: the catalog has forgotten the object, and the ledger has not heard of it
+// yet. Objects that only the ledger knows are therefore looked at again and again, until the
+// event has come or 5 minutes are over, or half of the time that the check has left; a
+// projector that is further behind makes differences that are none the next night. A difference is a metric, on which there is an
 // alarm, and a log line that names the object; docs/runbooks/ledger.md says what to do.
 //
 // Both sides are read page by page: what a check holds in memory grows with the number of
@@ -65,9 +69,11 @@ type Parts struct {
 	Now     func() time.Time
 	// Settle is how long after a change the ledger may not know of it. 0: 1 h.
 	Settle time.Duration
-	// Recheck is how long an object that only the ledger knows is waited for: of one that
-	// was just purged the event is under way. 0: 1 min.
+	// Recheck is how long an object that only the ledger knows is waited for at most: of one
+	// that was just purged the event is under way. 0: 5 min.
 	Recheck time.Duration
+	// Look is how long after each other such objects are looked at meanwhile. 0: 30 s.
+	Look time.Duration
 	// Reserve is how long before the context's deadline the check ends by itself, to say how
 	// far it came. 0: 30 s.
 	Reserve time.Duration
@@ -82,7 +88,10 @@ func New(p Parts) *Handler {
 		p.Settle = time.Hour
 	}
 	if p.Recheck == 0 {
-		p.Recheck = time.Minute
+		p.Recheck = 5 * time.Minute
+	}
+	if p.Look == 0 {
+		p.Look = 30 * time.Second
 	}
 	if p.Reserve == 0 {
 		p.Reserve = 30 * time.Second

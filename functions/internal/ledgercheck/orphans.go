@@ -58,8 +58,8 @@ type suspicions struct {
 	last  time.Time // when the latest of them was found, by the machine's clock
 }
 
-// most is how many suspicions are kept before they are looked at once more, each for some
-// 200 bytes.
+// most is how many suspicions are kept before they are looked at again, each for some 200
+// bytes.
 const most = 10_000
 
 // walk looks up in the catalog what the ledger holds of a workspace, page by page.
@@ -115,39 +115,69 @@ func (c *check) unknown(ctx context.Context, facts []ledger.Fact) ([]ledger.Fact
 	return slices.DeleteFunc(settled, func(f ledger.Fact) bool { return there[pgstore.ObjectID{Workspace: f.Workspace, ID: f.Object}] }), nil
 }
 
-// confirm waits until the events of purged objects have come, looks at both sides once more,
-// reports what still holds bytes, and forgets the suspicions.
+// confirm waits for the events of purged objects, reports what holds bytes even then, and
+// forgets the suspicions.
 func (c *check) confirm(ctx context.Context, lone *suspicions) error {
-	if len(lone.facts) == 0 {
-		return nil
+	suspects := lone.facts
+	lone.facts = nil
+	for end := c.patience(ctx, lone.last); len(suspects) > 0; {
+		left := time.Until(end)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(left, c.Look)):
+		}
+		var err error
+		if suspects, err = c.still(ctx, suspects); err != nil {
+			return err
+		}
+		if left <= c.Look {
+			break
+		}
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(time.Until(lone.last.Add(c.Recheck))):
+	for _, f := range suspects {
+		c.differ(ctx, "ledger holds an object that the catalog does not", ledger.Fact{Workspace: f.Workspace, Object: f.Object}, f)
 	}
-	for some := range slices.Chunk(lone.facts, lookups) {
+	return nil
+}
+
+// patience is until when objects found at a time are waited for: a check with much to do
+// goes on with it when half of its time is over.
+func (c *check) patience(ctx context.Context, found time.Time) time.Time {
+	end := found.Add(c.Recheck)
+	deadline, limited := ctx.Deadline()
+	if !limited {
+		return end
+	}
+	if half := time.Now().Add(time.Until(deadline) / 2); half.Before(end) {
+		return half
+	}
+	return end
+}
+
+// still are those suspects that hold bytes in the ledger as before, and are not in the
+// catalog.
+func (c *check) still(ctx context.Context, suspects []ledger.Fact) ([]ledger.Fact, error) {
+	var all []ledger.Fact
+	for some := range slices.Chunk(suspects, lookups) {
 		ids := make([]pgstore.ObjectID, len(some))
 		for i, f := range some {
 			ids[i] = pgstore.ObjectID{Workspace: f.Workspace, ID: f.Object}
 		}
 		held, err := c.Books.Holdings(ctx, ids)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		var still []ledger.Fact
+		var same []ledger.Fact
 		for i, f := range some {
 			if now := held[ids[i]]; now.Bytes > 0 && now.Rev == f.Rev {
-				still = append(still, now)
+				same = append(same, now)
 			}
 		}
-		if still, err = c.unknown(ctx, still); err != nil {
-			return err
+		if same, err = c.unknown(ctx, same); err != nil {
+			return nil, err
 		}
-		for _, f := range still {
-			c.differ(ctx, "ledger holds an object that the catalog does not", ledger.Fact{Workspace: f.Workspace, Object: f.Object}, f)
-		}
+		all = append(all, same...)
 	}
-	lone.facts = lone.facts[:0]
-	return nil
+	return all, nil
 }

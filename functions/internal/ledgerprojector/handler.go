@@ -7,7 +7,8 @@
 //
 // Of small text files the beginning is read from storage, before the transaction, by the
 // key that the event tells; one that cannot be read is found by its name alone. What is
-// wrong with one event holds up no other: it goes to the dead letters.
+// wrong with one event holds up no other: it goes to the dead letters. While the database or
+// storage is out of reach, events wait in the queue, for days.
 package ledgerprojector
 
 import (
@@ -80,14 +81,20 @@ const (
 	together = 100
 	// readers is how many texts are read at a time.
 	readers = 8
+	// givenUpAfter is how often an event is tried whose failure is neither known to last nor
+	// known to pass: every 6 minutes for two hours. An outage may last as long as the queue
+	// delivers, which is days.
+	givenUpAfter = 20
 )
 
 // Handle books a batch of messages. What fails transiently is handed back to the queue;
-// what can never succeed goes to the dead letters.
+// what can never succeed goes to the dead letters at once, and what nobody has foreseen
+// after a while.
 func (h *Handler) Handle(ctx context.Context, ev events.SQSEvent) (events.SQSEventResponse, error) {
 	back, err := batch.ProcessGroups(ctx, batch.SQSSource(), ev.Records, batch.Group[events.SQSMessage]{MaxRecords: together}, h.messages,
 		batch.DeadLetter(h.DeadLetters),
 		batch.PermanentIf(fault.Permanent),
+		batch.GiveUpAfter(givenUpAfter, func(err error) bool { return fault.Transient(err) || pgstore.OfServer(err) }),
 		batch.Observe(h.Observer))
 	if err != nil {
 		return events.SQSEventResponse{}, err

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -291,5 +292,78 @@ func TestForgettingIsNoEventsMatter(t *testing.T) {
 	}
 	if !strings.Contains(w.log.String(), "words that objects have lost were not looked up") {
 		t.Errorf("the log is\n%s", w.log)
+	}
+}
+
+// delivered is a message at its n-th delivery.
+func delivered(m events.SQSMessage, n int) events.SQSMessage {
+	m.Attributes = map[string]string{"ApproximateReceiveCount": strconv.Itoa(n)}
+	return m
+}
+
+// TestOutagesAreOutlasted: as long as the queue delivers, whoever is away.
+func TestOutagesAreOutlasted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e, _ := event.FromTransition(nil, anObject(1, 10))
+	m := message(t, "m1", e)
+	last := func(what string) {
+		t.Helper()
+		if back := w.handle(t, delivered(m, 1000)); len(back) != 1 || len(w.letters.held) > 0 {
+			t.Errorf("%s: handed back %q, gave up %v", what, back, w.letters.held)
+		}
+	}
+	w.texts.fail = fault.New(fault.Unavailable, "storage is not available")
+	last("storage is away")
+	w.texts.fail = nil
+	for what, code := range map[string]string{"the disk is full": "53100", "a file cannot be read": "58030", "nobody is let in": "28000", "a lock is not to be had": "55P03"} {
+		w.refuse(t, "true", code)
+		last(what)
+	}
+	w.accept(t)
+	if back := w.handle(t, delivered(m, 1000)); len(back) > 0 || w.one(t, "SELECT count(*)::text FROM stowage.facts") != "1" {
+		t.Errorf("when all is well again it hands back %q", back)
+	}
+}
+
+// TestWhatNobodyForesawIsGivenUp: after some deliveries, alone, and not at once.
+func TestWhatNobodyForesawIsGivenUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.refuse(t, "NEW.bytes = 13", "23514")
+	bad := anObject(1, 13)
+	bad.ID = someID[:len(someID)-1] + "F"
+	poison, _ := event.FromTransition(nil, bad)
+	good, _ := event.FromTransition(nil, anObject(1, 10))
+	for n := 1; n <= 20; n++ {
+		back := w.handle(t, delivered(message(t, "poison", poison), n), delivered(message(t, "good", good), n))
+		if n < 20 && (len(back) != 1 || back[0] != "poison" || len(w.letters.held) > 0) || n == 20 && (len(back) > 0 || len(w.letters.held) != 1) {
+			t.Errorf("at delivery %d: handed back %q, gave up %v", n, back, w.letters.held)
+		}
+	}
+	if got := w.one(t, "SELECT string_agg(object, ' ') FROM stowage.facts"); got != someID {
+		t.Errorf("booked is %s", got)
+	}
+}
+
+// refuse has the database refuse facts with an error.
+func (w *world) refuse(tb testing.TB, when, code string) {
+	tb.Helper()
+	w.accept(tb)
+	for _, sql := range []string{
+		"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF " + when + " THEN RAISE 'no' USING ERRCODE = '" + code + "'; END IF; RETURN NEW; END $$",
+		"CREATE TRIGGER refuse BEFORE INSERT ON stowage.facts FOR EACH ROW EXECUTE FUNCTION refuse()",
+	} {
+		if _, err := w.admin.Exec(tb.Context(), sql); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// accept ends refuse.
+func (w *world) accept(tb testing.TB) {
+	tb.Helper()
+	if _, err := w.admin.Exec(tb.Context(), "DROP FUNCTION IF EXISTS refuse() CASCADE"); err != nil {
+		tb.Fatal(err)
 	}
 }

@@ -198,36 +198,61 @@ func (q *Queries) Imbalances(ctx context.Context) ([]*ImbalancesRow, error) {
 	return items, nil
 }
 
-const storedTotals = `-- name: StoredTotals :many
-SELECT coalesce(e.workspace, q.workspace)::text AS workspace, coalesce(e.class, q.class)::text AS class,
-	coalesce(e.bytes, 0)::text AS entries, coalesce(q.bytes, 0)::text AS quarters
-FROM (SELECT x.workspace, x.class, sum(x.bytes) AS bytes FROM stowage.entries x WHERE x.account IN ('stored', 'adjusted') GROUP BY 1, 2) e
-FULL JOIN (SELECT y.workspace, y.class, sum(y.bytes) AS bytes FROM stowage.quarters y GROUP BY 1, 2) q
-	ON q.workspace = e.workspace AND q.class = e.class
-WHERE coalesce(e.bytes, 0) <> coalesce(q.bytes, 0)
+const quarterMismatches = `-- name: QuarterMismatches :many
+SELECT DISTINCT ON (d.workspace, d.class, d.basis) d.workspace, d.class, d.basis, d.quarter, d.entry_bytes, d.entry_moment, d.bytes, d.moment,
+	(count(*) OVER (PARTITION BY d.workspace, d.class, d.basis))::bigint AS quarters
+FROM (
+	SELECT coalesce(e.workspace, q.workspace)::text AS workspace, coalesce(e.class, q.class)::text AS class,
+		coalesce(e.basis, q.basis)::text AS basis, coalesce(e.quarter, q.quarter)::bigint AS quarter,
+		coalesce(e.bytes, 0)::text AS entry_bytes, coalesce(e.moment, 0)::text AS entry_moment,
+		coalesce(q.bytes, 0)::text AS bytes, coalesce(q.moment, 0)::text AS moment
+	FROM (
+		SELECT m.workspace, m.class, m.basis, m.quarter, sum(m.bytes) AS bytes, sum(m.bytes::numeric * (m.millis - m.quarter * 900000)) AS moment
+		FROM (
+			SELECT x.workspace, x.class, CASE x.account WHEN 'stored' THEN 'measured' ELSE 'adjusted' END AS basis, x.bytes,
+				floor(extract(epoch FROM x.at) * 1000)::bigint AS millis, floor(extract(epoch FROM x.at) / 900)::bigint AS quarter
+			FROM stowage.entries x
+			WHERE x.account IN ('stored', 'adjusted')
+		) AS m
+		GROUP BY 1, 2, 3, 4
+	) AS e
+	FULL JOIN stowage.quarters q ON q.workspace = e.workspace AND q.class = e.class AND q.basis = e.basis AND q.quarter = e.quarter
+	WHERE coalesce(e.bytes, 0) <> coalesce(q.bytes, 0) OR coalesce(e.moment, 0) <> coalesce(q.moment, 0)
+) AS d
+ORDER BY d.workspace, d.class, d.basis, d.quarter
 LIMIT 100
 `
 
-type StoredTotalsRow struct {
-	Workspace string
-	Class     string
-	Entries   string
-	Quarters  string
+type QuarterMismatchesRow struct {
+	Workspace   string
+	Class       string
+	Basis       string
+	Quarter     int64
+	EntryBytes  string
+	EntryMoment string
+	Bytes       string
+	Moment      string
+	Quarters    int64
 }
 
-func (q *Queries) StoredTotals(ctx context.Context) ([]*StoredTotalsRow, error) {
-	rows, err := q.db.Query(ctx, storedTotals)
+func (q *Queries) QuarterMismatches(ctx context.Context) ([]*QuarterMismatchesRow, error) {
+	rows, err := q.db.Query(ctx, quarterMismatches)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []*StoredTotalsRow
+	var items []*QuarterMismatchesRow
 	for rows.Next() {
-		var i StoredTotalsRow
+		var i QuarterMismatchesRow
 		if err := rows.Scan(
 			&i.Workspace,
 			&i.Class,
-			&i.Entries,
+			&i.Basis,
+			&i.Quarter,
+			&i.EntryBytes,
+			&i.EntryMoment,
+			&i.Bytes,
+			&i.Moment,
 			&i.Quarters,
 		); err != nil {
 			return nil, err
