@@ -204,10 +204,13 @@ func readStream(t *testing.T, url string, d time.Duration) (messages int, first,
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 8<<20)
-	for lines.Scan() {
-		raw, ok := strings.CutPrefix(lines.Text(), "data: ")
+	stream := bufio.NewReader(resp.Body)
+	for {
+		line, err := stream.ReadString('\n')
+		if err != nil {
+			return messages, first, last // time is up, perhaps in the middle of a message
+		}
+		raw, ok := strings.CutPrefix(line, "data: ")
 		if !ok {
 			continue
 		}
@@ -224,7 +227,6 @@ func readStream(t *testing.T, url string, d time.Duration) (messages int, first,
 		messages++
 		last = m
 	}
-	return messages, first, last
 }
 
 func residentKiB(t *testing.T, pid int) int {
